@@ -1,0 +1,52 @@
+// The one catalogue of errors: code, message, hint. The same code reaches HTTP bodies, logs, exit texts, and later events and conditions.
+
+interface Entry {
+  readonly message: string;
+  readonly hint: string;
+  /** HTTP status when it answers a request */
+  readonly status: number;
+}
+const entry = (message: string, hint: string, status = 500): Entry => ({ message, hint, status });
+
+/** `{name}` in a text is filled from the error's details. */
+export const catalogue = {
+  FILE_NOT_FOUND: entry("{path} does not exist", "check the path"),
+  FILE_UNREADABLE: entry("{path} cannot be read: {detail}", "check its permissions"),
+  FILE_IS_DIRECTORY: entry("{path} is a directory", "name one capture file in it"),
+  FILE_IS_PIPE: entry("{path} is a pipe or a device, not a file", "save the capture to a file first: it is mapped into memory"),
+  FILE_EMPTY: entry("{path} is empty", "was the capture still being written, or stopped before the first packet?"),
+  FILE_TOO_SHORT: entry("{path} ends within its own header ({detail})", "it was cut off: copy it again"),
+  FILE_BAD_MAGIC: entry("{path} is neither pcap nor pcapng: it starts with {detail}", "convert it with editcap, or decompress it"),
+  FILE_BAD_VERSION: entry("{path} has a capture format version that is not read: {detail}", "convert it with editcap"),
+  FILE_TRUNCATED: entry("{path} ends within a packet at byte {offset}", "the packets before it were analyzed; copy the file again for the rest"),
+  FILE_BAD_LENGTH: entry("{path} has an impossible length at byte {offset}: {detail}", "the file is damaged there; the packets before it were analyzed"),
+  FILE_BAD_BLOCK: entry("{path} has a damaged block at byte {offset}: {detail}", "the packets before it were analyzed"),
+  FILE_SHRANK: entry("{path} became shorter while it was read, at byte {offset}", "analyze a copy that nobody writes to"),
+  FILE_WRITE_FAILED: entry("{path} cannot be written: {detail}", "check the disk's free space and the folder's permissions"),
+  OUT_OF_MEMORY: entry("not enough memory: {detail}", "lower --max-flows or --threads"),
+  LIVE_NOT_YET: entry("{path} is a network interface: live capture is not there yet", "capture to a file first (tcpdump -i {path} -w capture.pcap), then analyze it"),
+} as const satisfies Record<string, Entry>;
+
+export type ErrorCode = keyof typeof catalogue;
+export type ErrorDetails = Readonly<Record<string, string | number | bigint>>;
+
+const fill = (text: string, details: ErrorDetails): string =>
+  text.replace(/\{(\w+)\}/g, (_, name: string) => String(details[name] ?? "?"));
+
+/** The only error class the project throws on purpose. */
+export class TaplineError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string;
+  readonly status: number;
+  readonly details: ErrorDetails;
+
+  constructor(code: ErrorCode, details: ErrorDetails = {}, options?: ErrorOptions) {
+    const found: Entry = catalogue[code];
+    super(fill(found.message, details), options);
+    this.name = "TaplineError";
+    this.code = code;
+    this.hint = fill(found.hint, details);
+    this.status = found.status;
+    this.details = details;
+  }
+}

@@ -1,0 +1,47 @@
+// `make generate`: writes what is derived from domain/. Committed, and checked by `git diff --exit-code`.
+import { writeFileSync } from "node:fs";
+import { cellOffsets, flowRecord, gapRecord, linkRecord, cellCount } from "#domain/records.ts";
+import { flowEnds, linkKinds, protocols, undecodableReasons, untrackedReasons } from "#domain/vocabulary.ts";
+
+const root = new URL("..", import.meta.url);
+const write = (path: string, text: string): void => writeFileSync(new URL(path, root), text);
+
+const camel = (name: string): string => name.replace(/(^|_)([a-z])/g, (_, __, letter: string) => letter.toUpperCase());
+const enumOf = (name: string, members: readonly string[], comments: Record<string, string> = {}): string =>
+  `enum class ${name} : uint8_t {\n${members
+    .map((m) => `  ${camel(m)},${comments[m] === undefined ? "" : `  ///< ${comments[m]}`}`)
+    .join("\n")}\n};\ninline constexpr size_t k${name}Count = ${members.length};\ninline constexpr const char* k${name}Names[] = {${members
+    .map((m) => `"${m}"`)
+    .join(", ")}};\n`;
+
+const banner = (source: string): string =>
+  `// Generated from ${source} by \`make generate\`. Do not edit.\n// clang-format off\n#pragma once\n#include <cstddef>\n#include <cstdint>\n\nnamespace tapline {\n\n`;
+
+write(
+  "native/src/generated/vocabulary.h",
+  `${banner("domain/vocabulary.ts")}${[
+    enumOf("Protocol", protocols),
+    enumOf("Undecodable", Object.keys(undecodableReasons), undecodableReasons),
+    enumOf("Untracked", Object.keys(untrackedReasons), untrackedReasons),
+    enumOf("FlowEnd", flowEnds),
+    enumOf("LinkKind", linkKinds),
+  ].join("\n")}\n}  // namespace tapline\n`,
+);
+
+type RecordCells = Parameters<typeof cellOffsets>[0];
+const structOf = (name: string, cells: RecordCells): string => {
+  const members = Object.entries(cells).map(([cell, kind]) => {
+    if (kind === "number") return `  double ${cell};`;
+    if (kind === "time") return `  int64_t ${cell};`;
+    return `  uint8_t ${cell}[${kind === "bytes" ? 8 : kind[1] * 8}];`;
+  });
+  return `struct ${name} {\n${members.join("\n")}\n};\nstatic_assert(sizeof(${name}) == ${cellCount(cells) * 8});\n`;
+};
+write(
+  "native/src/generated/records.h",
+  `${banner("domain/records.ts")}${[
+    structOf("FlowRecord", flowRecord),
+    structOf("GapRecord", gapRecord),
+    structOf("LinkRecord", linkRecord),
+  ].join("\n")}\n}  // namespace tapline\n`,
+);

@@ -1,0 +1,150 @@
+// The native engine as TypeScript sees it. The addon itself is native/src/addon.cc.
+import { createRequire } from "node:module";
+
+export type ReplayMode = "fast" | "original" | "fixed" | "speed";
+
+export interface AnalyzeOptions {
+  readonly path: string;
+  readonly threads: number;
+  readonly mode: ReplayMode;
+  /** packets per second; mode fixed */
+  readonly pps?: number;
+  /** the capture's gaps are divided by this; mode speed */
+  readonly speed?: number;
+  /** read the file this many times; the result is marked as looped */
+  readonly loop: number;
+  readonly settleNs: number;
+  readonly idleNs: number;
+  readonly maxFlows: number;
+}
+
+/** Live figures of a running analysis; cheap to ask for. */
+export interface Progress {
+  readonly bytesRead: number;
+  readonly bytesTotal: number;
+  readonly packets: number;
+  readonly flows: number;
+  readonly lost: number;
+}
+
+/** One interface of the capture: the ledger of docs/semantics.md. Reasons are keyed by the lists in domain/vocabulary.ts. */
+export interface LedgerCounts {
+  readonly interface: string;
+  readonly linkType: number;
+  readonly seen: number;
+  readonly ringDrops: number;
+  readonly inFlight: number;
+  readonly delivered: number;
+  readonly decoded: number;
+  readonly tracked: number;
+  readonly undecodable: Readonly<Record<string, number>>;
+  readonly untracked: Readonly<Record<string, number>>;
+  readonly residue: number;
+}
+
+export interface AnalysisSummary {
+  readonly complete: boolean;
+  readonly looped: number;
+  /** what ended the reading early, when something did: a code of domain/errors.ts */
+  readonly fileError?: { readonly code: string; readonly offset: number };
+  readonly format: "pcap" | "pcapng";
+  readonly bytesRead: number;
+  readonly packets: number;
+  /** frames whose timestamp lay behind the clock */
+  readonly timeReversed: number;
+  readonly firstTimeNs: bigint;
+  readonly lastTimeNs: bigint;
+  readonly flows: number;
+  readonly gaps: number;
+  readonly capEvictions: number;
+  readonly tombstonesDropped: number;
+  readonly linksDropped: number;
+  readonly settledEarly: number;
+  readonly ledger: readonly LedgerCounts[];
+  readonly threads: number;
+  /** wall time of reading, decoding, following and gap detection alone */
+  readonly engineNs: number;
+  /** wall time the engine waited for its consumer to take results */
+  readonly waitedNs: number;
+  /** paced modes: how far behind its due time a packet was handed on */
+  readonly pacing?: { readonly p50Ns: number; readonly p99Ns: number; readonly maxNs: number };
+  readonly peakFlows: number;
+}
+
+export type ResultKind = "flows" | "gaps" | "links";
+/** A run of fixed-size records; layouts in domain/records.ts. */
+export interface ResultBatch {
+  readonly kind: ResultKind;
+  readonly records: ArrayBuffer;
+}
+
+export interface Analysis {
+  /** Takes the next batch; null when there is none at the moment. The engine waits while too many are untaken. */
+  take(): ResultBatch | null;
+  progress(): Progress;
+  /** Ends the reading at the next batch; what was done stays, and the summary says complete: false. */
+  stop(): void;
+  /** Settles after the last packet; batches may still be waiting to be taken. Rejects with an Error whose `code` is one of domain/errors.ts. */
+  readonly done: Promise<AnalysisSummary>;
+}
+
+export type TrafficKind = "macsec" | "ipsec" | "mixed" | "tcp";
+
+export interface GenerateOptions {
+  readonly path: string;
+  readonly truthPath?: string;
+  readonly packets: number;
+  readonly flows: number;
+  readonly protocol: TrafficKind;
+  readonly seed: number;
+  readonly loss: number;
+  readonly reorder: number;
+  readonly duplicate: number;
+  /** packets between rekeys of a flow; 0 for never */
+  readonly rekey: number;
+  readonly xpn: boolean;
+  readonly esn: boolean;
+  readonly ipv6: boolean;
+  readonly vlan: boolean;
+  /** frame sizes on the wire, drawn evenly from this range */
+  readonly minSize: number;
+  readonly maxSize: number;
+  /** packets per second of capture time */
+  readonly pps: number;
+  readonly nanosecond: boolean;
+  readonly pcapng: boolean;
+  /** capture time of the first packet */
+  readonly startNs: bigint;
+}
+
+export interface Generated {
+  readonly packets: number;
+  readonly bytes: number;
+  readonly flows: number;
+  readonly lost: number;
+}
+
+export interface Generation {
+  progress(): { readonly packets: number; readonly total: number };
+  stop(): void;
+  readonly done: Promise<Generated>;
+}
+
+export interface MicroResult {
+  readonly name: string;
+  readonly nsPerOp: number;
+  readonly spreadNs: readonly [number, number];
+  readonly rounds: number;
+}
+
+export interface Engine {
+  analyze(options: AnalyzeOptions): Analysis;
+  generate(options: GenerateOptions): Generation;
+  /** Blocks; for `tapline bench micro` only. */
+  micro(rounds: number): MicroResult[];
+}
+
+const load = (): Engine => createRequire(import.meta.url)("./build/tapline.node") as Engine;
+let loaded: Engine | undefined;
+/** The addon, loaded on first use so that commands that need no engine start without it. */
+export const engine = (): Engine => (loaded ??= load());
