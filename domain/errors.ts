@@ -25,6 +25,20 @@ export const catalogue = {
   FILE_WRITE_FAILED: entry("{path} cannot be written: {detail}", "check the disk's free space and the folder's permissions"),
   OUT_OF_MEMORY: entry("not enough memory: {detail}", "lower --max-flows or --threads"),
   LIVE_NOT_YET: entry("{path} is a network interface: live capture is not there yet", "capture to a file first (tcpdump -i {path} -w capture.pcap), then analyze it"),
+  STORE_NOT_FOUND: entry("{path} does not exist", "check the path, or make a database with: tapline analyze <capture> {path}", 404),
+  STORE_IS_DIRECTORY: entry("{path} is a directory, not a database", "name a file in it, for example {path}/results.db"),
+  STORE_CANNOT_CREATE: entry("{path} cannot be created: {detail}", "check that its folder exists and that you may write there"),
+  STORE_NOT_SQLITE: entry("{path} is not a database", "name another file: this one is left as it is"),
+  STORE_FOREIGN: entry("{path} is a database of another program", "name another file: this one is left as it is"),
+  STORE_NEWER: entry("{path} was written by a newer version (schema {found}, this one knows {known})", "use that version, or name another file"),
+  STORE_OLDER: entry("{path} was written by an older version (schema {found}, now {known}) and cannot be brought up to date here", "make the file and its folder writable once, or copy it"),
+  STORE_READ_ONLY: entry("{path} cannot be written: {detail}", "check the permissions of the file and its folder, and how the disk is mounted"),
+  STORE_DISK_FULL: entry("the disk is full: {path} cannot grow", "free some space; what was written before is kept, and the run is marked incomplete"),
+  STORE_LOCKED: entry("{path} is locked by another writer", "wait until the other program has finished, or name another file", 503),
+  STORE_DAMAGED: entry("{path} is damaged: {detail}", "restore a copy, or save what is left with: sqlite3 {path} .recover"),
+  STORE_FAILED: entry("the database {path} failed: {detail}", "what was written before is kept, and the run is marked incomplete"),
+  FILTER_SYNTAX: entry("the filter does not parse at column {column}: {detail}", "a filter is terms joined by spaces: proto=macsec lost>0 bytes>1e6 src=10.0.0.0/8", 400),
+  FILTER_UNKNOWN_FIELD: entry("the filter has no field {field} (column {column})", "{suggestion}", 400),
 } as const satisfies Record<string, Entry>;
 
 export type ErrorCode = keyof typeof catalogue;
