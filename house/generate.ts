@@ -1,16 +1,30 @@
-// `make generate`: writes what is derived from domain/. Committed, and checked by `git diff --exit-code`.
-import { writeFileSync } from "node:fs";
-import { cellOffsets, flowRecord, gapRecord, linkRecord, cellCount } from "#domain/records.ts";
+// `make generate`: writes what is derived from domain/. Committed, and checked: `--check` writes nothing and names what is out of date.
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { catalogue } from "#domain/errors.ts";
+import { cellCount, type cellOffsets, flowRecord, gapRecord, linkRecord } from "#domain/records.ts";
 import { flowEnds, linkKinds, protocols, undecodableReasons, untrackedReasons } from "#domain/vocabulary.ts";
 
 const root = new URL("..", import.meta.url);
-const write = (path: string, text: string): void => writeFileSync(new URL(path, root), text);
+const checking = process.argv.includes("--check");
+const write = (path: string, text: string): void => {
+  const file = new URL(path, root);
+  if (existsSync(file) && readFileSync(file, "utf8") === text) return;
+  if (checking) {
+    console.log(`${path} is out of date`);
+    process.exitCode = 1;
+  } else {
+    writeFileSync(file, text);
+    console.log(`wrote ${path}`);
+  }
+};
 
 const camel = (name: string): string => name.replace(/(^|_)([a-z])/g, (_, __, letter: string) => letter.toUpperCase());
 const enumOf = (name: string, members: readonly string[], comments: Record<string, string> = {}): string =>
   `enum class ${name} : uint8_t {\n${members
     .map((m) => `  ${camel(m)},${comments[m] === undefined ? "" : `  ///< ${comments[m]}`}`)
-    .join("\n")}\n};\ninline constexpr size_t k${name}Count = ${members.length};\ninline constexpr const char* k${name}Names[] = {${members
+    .join(
+      "\n",
+    )}\n};\ninline constexpr size_t k${name}Count = ${members.length};\ninline constexpr const char* k${name}Names[] = {${members
     .map((m) => `"${m}"`)
     .join(", ")}};\n`;
 
@@ -44,4 +58,20 @@ write(
     structOf("GapRecord", gapRecord),
     structOf("LinkRecord", linkRecord),
   ].join("\n")}\n}  // namespace tapline\n`,
+);
+
+const cell = (text: string): string => text.replaceAll("|", "\\|").replaceAll(/\{(\w+)\}/g, "*$1*");
+write(
+  "docs/reference/errors.md",
+  `<!-- Generated from domain/errors.ts by \`make generate\`. Do not edit. -->
+# Errors
+
+One catalogue: the same code stands in an HTTP body, a log line and an exit text. A word in *italics* is filled in.
+
+| code | HTTP | message | what to do |
+|---|---|---|---|
+${Object.entries(catalogue)
+  .map(([code, { message, hint, status }]) => `| \`${code}\` | ${status} | ${cell(message)} | ${cell(hint)} |`)
+  .join("\n")}
+`,
 );

@@ -1,0 +1,36 @@
+# Two commands do everything on a fresh Debian 12 with git, make, npm and root: `make run` and `make test`.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+FUZZ_SECONDS ?= 600
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test check generate bench fuzz clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## set up what is missing and build native/; then bin/tapline works
+	@house/setup.sh run
+
+run: build ## a capture with known loss, analyzed, checked against the truth, served until Ctrl-C
+	@house/run.sh
+
+test: ## everything that can fail, ending with one line: N passed, N failed
+	@house/setup.sh test
+	@node house/test.ts
+
+check: ## types, lint, format, unused code, import directions, generated files
+	@house/setup.sh check
+	@node house/check.ts
+
+generate: build ## write what is derived from domain/
+	@node house/generate.ts
+
+bench: build ## the figures of docs/measurements.md, as ratios within one run
+	@house/bench.sh
+
+fuzz: ## each fuzz target for FUZZ_SECONDS (600); what it finds goes into the kept corpus
+	@house/setup.sh test
+	@node house/fuzz.ts $(FUZZ_SECONDS)
+
+clean: ## remove what was built; the next command sets up again
+	rm -rf build native/build node_modules

@@ -1,0 +1,124 @@
+// `make test`: runs every suite and ends with one line, `N passed, N failed`, summed over the test cases of all suites.
+// A suite that crashes, runs no test or skips one counts as failed.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { checks } from "./checks.ts";
+import { fuzz } from "./fuzz.ts";
+import { buildNative } from "./native.ts";
+
+interface Count {
+  readonly passed: number;
+  readonly failed: number;
+}
+interface Suite {
+  readonly name: string;
+  readonly run: () => Count;
+}
+
+const results = "build/test";
+rmSync(results, { recursive: true, force: true });
+mkdirSync(results, { recursive: true });
+
+const sum = (counts: readonly Count[]): Count => ({
+  passed: counts.reduce((total, { passed }) => total + passed, 0),
+  failed: counts.reduce((total, { failed }) => total + failed, 0),
+});
+
+const report = (name: string, ok: boolean, output: string): Count => {
+  console.log(`${ok ? "ok    " : "FAILED"} ${name}${ok ? "" : `\n${output}`}`);
+  return { passed: ok ? 1 : 0, failed: ok ? 0 : 1 };
+};
+
+const checked = (): Count =>
+  sum(
+    checks.map((check) => {
+      const { ok, output } = check.run();
+      return report(check.name, ok, `${output}\nremedy: ${check.remedy}`);
+    }),
+  );
+
+/** Catch2: its XML holds the sum; what failed is shown by a second run, for people. */
+const catch2 = (kind: "tests" | "sanitized") => (): Count => {
+  const dir = buildNative(kind);
+  if (dir === null) return { passed: 0, failed: 1 };
+  const path = `${results}/catch2-${kind}.xml`;
+  const { status } = spawnSync(`${dir}/engine_tests`, ["-r", "xml", "-o", path], { stdio: "inherit" });
+  if (status !== 0) spawnSync(`${dir}/engine_tests`, [], { stdio: "inherit" });
+  const xml = existsSync(path) ? readFileSync(path, "utf8") : "";
+  const [, passed, failed] = /<OverallResultsCases successes="(\d+)" failures="(\d+)"/.exec(xml) ?? [];
+  // A crash leaves no sum.
+  const count = { passed: Number(passed ?? 0), failed: Number(failed ?? 1) };
+  return status !== 0 && count.failed === 0 ? { ...count, failed: 1 } : count;
+};
+
+interface VitestResult {
+  numPassedTests: number;
+  numTotalTests: number;
+  testResults: {
+    name: string;
+    status: string;
+    message: string;
+    assertionResults: { status: string; fullName: string }[];
+  }[];
+}
+const vitest =
+  (name: string, ...args: string[]) =>
+  (): Count => {
+    const path = `${results}/vitest-${name}.json`;
+    const { status } = spawnSync(
+      "vitest",
+      ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${path}`, ...args],
+      {
+        stdio: "inherit",
+      },
+    );
+    if (!existsSync(path)) return { passed: 0, failed: 1 };
+    const result = JSON.parse(readFileSync(path, "utf8")) as VitestResult;
+    // A file that does not load has no test in it, and still fails.
+    const unloaded = result.testResults.filter(
+      (file) => file.status === "failed" && file.assertionResults.length === 0,
+    );
+    const failed = result.numTotalTests - result.numPassedTests + unloaded.length;
+    for (const file of result.testResults)
+      for (const { status, fullName } of file.assertionResults)
+        if (status !== "passed" && status !== "failed")
+          console.log(`FAILED ${fullName}: ${status}, and a test may not be skipped here`);
+    return { passed: result.numPassedTests, failed: status !== 0 && failed === 0 ? 1 : failed };
+  };
+
+const fuzzed = (): Count => sum(fuzz(10, false).map(({ name, ok, output }) => report(name, ok, output)));
+
+const suites: readonly Suite[] = [
+  { name: "checks", run: checked },
+  { name: "native tests", run: catch2("tests") },
+  { name: "native tests, address and undefined-behaviour sanitizers", run: catch2("sanitized") },
+  { name: "TypeScript tests", run: vitest("unit", "--exclude", "test/**", "--exclude", "house/readme.test.ts") },
+  { name: "outside checks (scapy, tshark)", run: vitest("outside", "test/") },
+  { name: "fuzzing, briefly", run: fuzzed },
+  { name: "the README's commands", run: vitest("readme", "house/readme.test.ts") },
+];
+
+const only = process.argv.slice(2);
+const counts = suites
+  .filter(({ name }) => only.length === 0 || only.some((part) => name.includes(part)))
+  .map(({ name, run }) => {
+    console.log(`\n== ${name}`);
+    const started = performance.now();
+    let count: Count;
+    try {
+      count = run();
+    } catch (error) {
+      console.log(error);
+      count = { passed: 0, failed: 1 };
+    }
+    if (count.passed + count.failed === 0) {
+      console.log("FAILED no test ran");
+      count = { passed: 0, failed: 1 };
+    }
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    console.log(`-- ${name}: ${count.passed} passed, ${count.failed} failed, ${seconds} s`);
+    return count;
+  });
+const { passed, failed } = sum(counts);
+console.log(`\n${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
