@@ -16,12 +16,13 @@ struct FileStatus {
 };
 
 struct CaptureInterface {
-  std::string name;      ///< if_name of pcapng, else ""
+  std::string name;  ///< if_name of pcapng, else ""
   uint16_t link_type;
   uint32_t snap_length;  ///< 0: no limit
   uint64_t units_per_second;
-  int64_t offset_seconds;   ///< pcapng if_tsoffset
-  uint64_t capture_drops;   ///< what the capturing program says it dropped (pcapng statistics); filled as met
+  int64_t offset_seconds;  ///< pcapng if_tsoffset
+  uint64_t capture_drops;  ///< what the capturing program says it dropped (pcapng statistics, which are running totals:
+                           ///< the largest met)
 };
 
 struct Record {
@@ -34,10 +35,10 @@ struct Record {
 };
 
 enum class Step : uint8_t {
-  kRecord,    ///< `out` is filled
-  kEnd,       ///< the offset has reached `end` (a record boundary at or past it), or the file's end
-  kChanged,   ///< pcapng: the next block starts a section or adds an interface: only the one sequential cursor may go on
-  kBroken,    ///< the file is damaged here; see status
+  kRecord,   ///< `out` is filled
+  kEnd,      ///< the offset has reached `end` (a record boundary at or past it), or the file's end
+  kChanged,  ///< pcapng: the next block starts a section or adds an interface: only the one sequential cursor may go on
+  kBroken,   ///< the file is damaged here; see status
 };
 
 class CaptureFile {
@@ -55,18 +56,23 @@ class CaptureFile {
   const std::vector<CaptureInterface>& interfaces() const noexcept;
 
   /// Makes [from, from+length) resident and mapped in one call (MADV_POPULATE_READ where the kernel has it).
-  /// False when the file has shrunk underneath us, which a touch would answer with SIGBUS.
+  /// False when the file has shrunk underneath us (or its disk fails), which a touch would answer with SIGBUS.
   [[nodiscard]] bool populate(uint64_t from, uint64_t length) const noexcept;
 
-  /// Reads the record at `offset` and moves `offset` past it. Non-packet pcapng blocks are passed over. Stateless: any thread,
-  /// any offset that is a record boundary. Returns kEnd without reading when offset >= end.
+  /// Reads the record at `offset` and moves `offset` past it. Non-packet pcapng blocks are passed over. Stateless: any
+  /// thread, any offset that is a record boundary. Returns kEnd without reading when offset >= end.
   Step next(uint64_t& offset, uint64_t end, Record& out, FileStatus& status) const noexcept;
 
-  /// pcapng: applies the section or interface block at `offset` (after kChanged) and moves past it. One thread, while no other reads.
+  /// pcapng: applies the section or interface block at `offset` (after kChanged) and moves past it. One thread, while
+  /// no other reads.
   Step apply_change(uint64_t& offset, FileStatus& status);
 
-  /// A likely record boundary in [from, to): the first offset from which a chain of plausible records follows. `to` when there is none.
-  /// Only a guess: whoever uses it must check that the record before really ends there.
+  /// To read the file again from first_record(). Blocks applied before keep their interfaces when they are applied
+  /// again.
+  void rewind() noexcept;
+
+  /// A likely record boundary in [from, to): the first offset from which a chain of plausible records follows. `to`
+  /// when there is none. Only a guess: whoever uses it must check that the record before really ends there.
   uint64_t guess_boundary(uint64_t from, uint64_t to) const noexcept;
 
  private:

@@ -1,0 +1,328 @@
+#include "flow/flow_table.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+namespace tapline {
+
+namespace {
+constexpr uint32_t kTombstones = 1u << 18;
+constexpr size_t kRunMemory = size_t{64} << 20;
+constexpr size_t kAssociations = size_t{1} << 22;
+constexpr size_t kSequencesPerArena = 512;
+constexpr unsigned kVictimSample = 16;
+constexpr size_t kIndexAhead = 16;
+constexpr size_t kFlowAhead = 8;
+
+bool sequenced(Protocol p) noexcept { return p <= Protocol::Ah; }
+uint32_t tag_of(const Packet& p) noexcept { return static_cast<uint32_t>(p.hash >> 32); }
+void big_endian(uint8_t* at, uint64_t value, unsigned bytes) noexcept {
+  for (unsigned i = 0; i < bytes; i++) at[i] = static_cast<uint8_t>(value >> (8 * (bytes - 1 - i)));
+}
+uint64_t mix(uint64_t a, uint64_t b) noexcept {
+  const auto product = static_cast<unsigned __int128>(a ^ 0x9E3779B97F4A7C15u) * (b ^ 0xD6E8FEB86659FD93u);
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+}
+}  // namespace
+
+FlowTable::FlowTable(const FlowLimits& limits, Outbox& outbox)
+    : limits_(limits),
+      hot_(limits.max_flows),
+      cold_(limits.max_flows),
+      tombstones_(kTombstones),
+      pool_(kRunMemory),
+      window_(limits.settle_ns, pool_),
+      flows_out_(ResultKind::kFlows, outbox),
+      gaps_out_(ResultKind::kGaps, outbox),
+      links_out_(ResultKind::kLinks, outbox) {}
+
+void FlowTable::follow(std::span<const Packet> packets, int64_t clock_floor, int64_t time_shift, uint64_t first,
+                       std::vector<Tally>& tally) noexcept {
+  const size_t count = packets.size();
+  int64_t now = clock_floor;
+  for (size_t i = 0; i < std::min(count, kIndexAhead); i++) index_.prefetch(tag_of(packets[i]));
+  for (size_t i = 0; i < count; i++) {
+    if (i + kIndexAhead < count) index_.prefetch(tag_of(packets[i + kIndexAhead]));
+    if (i + kFlowAhead < count) {
+      const uint32_t likely = index_.peek(tag_of(packets[i + kFlowAhead]));
+      if (likely != SlotIndex::kNone) __builtin_prefetch(&hot_[likely], 1);
+    }
+    const Packet& p = packets[i];
+    now = std::max(clock_floor, p.time_ns + time_shift);
+    one(p, now, first + p.ordinal, tally[p.interface]);
+  }
+  sweep(count / 4 + 1, now);
+  live_.flows.store(counts_.flows, std::memory_order_relaxed);
+  live_.lost.store(lost_, std::memory_order_relaxed);
+}
+
+bool FlowTable::same(uint32_t slot, const Packet& p) const noexcept {
+  const Hot& hot = hot_[slot];
+  if (!(hot.key == p.key)) return false;
+  if (!p.ipv6) return true;
+  const Cold& cold = cold_[slot];
+  const uint8_t* addresses = p.frame + p.addresses;
+  return std::memcmp(cold.destination, addresses + 16, 16) == 0 &&
+         (sequenced(p.protocol) || std::memcmp(cold.source, addresses, 16) == 0);
+}
+
+void FlowTable::one(const Packet& p, int64_t now, uint64_t number, Tally& tally) noexcept {
+  const uint32_t tag = tag_of(p);
+  uint32_t slot = index_.find(tag, [&](uint32_t s) { return same(s, p); });
+  const bool numbered = sequenced(p.protocol);
+  if (numbered && p.number == 0) [[unlikely]] {
+    const Tombstone* old = slot == SlotIndex::kNone ? tombstones_.find(p.key, tag) : nullptr;
+    if (slot == SlotIndex::kNone ? old == nullptr || !Window::valid(old->hi, 0) : !Window::valid(hot_[slot].hi, 0)) {
+      tally.invalid_number++;
+      return;
+    }
+  }
+  tally.tracked++;
+  if (slot != SlotIndex::kNone && now - hot_[slot].last_seen > limits_.idle_ns) [[unlikely]] {
+    end(slot, FlowEnd::Evicted, hot_[slot].last_seen + limits_.idle_ns);
+    slot = SlotIndex::kNone;
+  }
+  bool first = false;
+  if (slot == SlotIndex::kNone) [[unlikely]] {
+    const auto resumed = numbered ? tombstones_.take(p.key, tag) : std::nullopt;
+    slot = create(p, tag, now, number, resumed ? &*resumed : nullptr);
+    first = !resumed;
+  }
+
+  Hot& hot = hot_[slot];
+  if (hot.packets() > 0) {
+    const int64_t since = now - hot.last_seen;
+    hot.min_inter_arrival = std::min(hot.min_inter_arrival, since);
+    hot.max_inter_arrival = std::max(hot.max_inter_arrival, since);
+  }
+  hot.last_seen = now;
+  hot.packets_flags += 256;
+  hot.bytes += p.wire_length;
+  if (!numbered || first) return;
+
+  const int64_t before = hot.hi;
+  if (!hot.has(kBusy) && static_cast<uint32_t>(before) + 1 == p.number) {
+    hot.hi++;
+  } else {
+    Sequence& s = sequence(slot);
+    gap_of_ = cold_[slot].packet;
+    const uint64_t lost = s.lost;
+    window_.arrive(s, hot.hi, p.number, now, *this);
+    lost_ += s.lost - lost;
+    hot.set(kBusy, !s.calm());
+  }
+  if (hot.hi >> 32 > before >> 32) hot.set(kWrapped, true);
+}
+
+/// The flow's cold state, made when the first thing happens that is not simply the next number.
+Sequence& FlowTable::sequence(uint32_t slot) noexcept {
+  Cold& cold = cold_[slot];
+  if (hot_[slot].has(kHasSequence)) return *cold.sequence;
+  if (free_sequences_.empty()) {
+    sequence_arenas_.emplace_back(new Sequence[kSequencesPerArena]);
+    for (size_t i = kSequencesPerArena; i-- > 0;) free_sequences_.push_back(&sequence_arenas_.back()[i]);
+  }
+  cold.sequence = free_sequences_.back();
+  free_sequences_.pop_back();
+  Window::begin(*cold.sequence, cold.base, false);
+  hot_[slot].set(kHasSequence, true);
+  return *cold.sequence;
+}
+
+uint32_t FlowTable::create(const Packet& p, uint32_t tag, int64_t now, uint64_t number,
+                           const Tombstone* resumed) noexcept {
+  const uint32_t slot = free_slot();
+  Hot& hot = hot_[slot];
+  Cold& cold = cold_[slot];
+  const bool numbered = sequenced(p.protocol);
+  hot = Hot{p.key, resumed ? resumed->hi : p.number,
+            now,   uint64_t{kLive} | (numbered ? uint64_t{kSequenced} : 0) | (p.ipv6 ? uint64_t{kIpv6} : 0),
+            0,     std::numeric_limits<int64_t>::max(),
+            0};
+  cold = Cold{};
+  cold.base = resumed ? resumed->hi + 1 : p.number;
+  cold.first_seen = now;
+  cold.packet = number;
+  cold.sci = p.sci;
+  cold.tag = tag;
+  cold.meta[0] = static_cast<uint8_t>(p.protocol);
+  cold.meta[2] = p.ipv6;
+  cold.meta[3] = p.association;
+  cold.meta[4] = p.nat_t;
+  cold.meta[6] = p.tags;
+  big_endian(cold.tags, p.vlan[0], 2);
+  big_endian(cold.tags + 2, p.vlan[1], 2);
+  if (p.protocol == Protocol::Tcp || p.protocol == Protocol::Udp) {
+    big_endian(cold.tags + 4, p.ports[0], 2);
+    big_endian(cold.tags + 6, p.ports[1], 2);
+  } else {
+    big_endian(cold.tags + 4, p.spi, 4);
+  }
+  if (p.addresses != kNoAddresses) {
+    const uint8_t* at = p.frame + p.addresses;
+    if (p.protocol == Protocol::Macsec) {
+      std::memcpy(cold.destination, at, 6);
+      std::memcpy(cold.source, at + 6, 6);
+    } else {
+      const size_t length = p.ipv6 ? 16 : 4;
+      std::memcpy(cold.source, at, length);
+      std::memcpy(cold.destination, at + length, length);
+    }
+  }
+  index_.insert(tag, slot);
+  live_flows_++;
+  counts_.flows++;
+  counts_.peak = std::max(counts_.peak, live_flows_);
+
+  if (resumed) {
+    Window::begin(sequence(slot), cold.base, true);
+    LinkRecord& link = links_out_.add();
+    link = LinkRecord{static_cast<double>(number), static_cast<double>(resumed->packet), {}};
+    link.meta[0] = static_cast<uint8_t>(LinkKind::Resumed);
+  } else if (numbered) {
+    if (associations_.size() < kAssociations) {
+      uint64_t shared[4];  // the addresses; IPv4 and MACsec leave the rest 0
+      std::memcpy(shared, cold.source, 16);
+      std::memcpy(shared + 2, cold.destination, 16);
+      uint64_t tags = 0;
+      std::memcpy(&tags, cold.tags, 4);
+      tags = tags << 8 | cold.meta[0];
+      const uint64_t group = p.protocol == Protocol::Macsec
+                                 ? mix(p.sci, tags)
+                                 : mix(mix(mix(shared[0], shared[1]), mix(shared[2], shared[3])), tags);
+      associations_.push_back(Association{group, number});
+    } else {
+      counts_.links_dropped++;
+    }
+  }
+  return slot;
+}
+
+/// A slot for a new flow. When the cap is reached, the flow longest unseen among a few gives way.
+uint32_t FlowTable::free_slot() noexcept {
+  if (free_ == SlotIndex::kNone) {
+    if (used_ < limits_.max_flows) return used_++;
+    uint32_t victim = victim_hand_;
+    for (unsigned i = 0; i < kVictimSample; i++) {
+      if (hot_[victim_hand_].last_seen < hot_[victim].last_seen) victim = victim_hand_;
+      victim_hand_ = (victim_hand_ + 1) % limits_.max_flows;
+    }
+    counts_.cap_evictions++;
+    end(victim, FlowEnd::EvictedCap, hot_[victim].last_seen);
+  }
+  const uint32_t slot = free_;
+  free_ = cold_[slot].next_free;
+  return slot;
+}
+
+/// Ends a flow while the capture goes on: record, tombstone, slot free.
+void FlowTable::end(uint32_t slot, FlowEnd how, int64_t at) noexcept {
+  Hot& hot = hot_[slot];
+  Cold& cold = cold_[slot];
+  if (hot.has(kHasSequence)) {
+    gap_of_ = cold.packet;
+    const uint64_t lost = cold.sequence->lost;
+    window_.finish(*cold.sequence, at, *this);
+    lost_ += cold.sequence->lost - lost;
+  }
+  record(slot, how);
+  if (hot.has(kSequenced)) tombstones_.add(hot.key, cold.tag, hot.hi, cold.packet);
+  if (hot.has(kHasSequence)) free_sequences_.push_back(cold.sequence);
+  index_.erase(cold.tag, slot);
+  hot.packets_flags = 0;
+  cold.next_free = free_;
+  free_ = slot;
+  live_flows_--;
+}
+
+void FlowTable::record(uint32_t slot, FlowEnd how) noexcept {
+  const Hot& hot = hot_[slot];
+  const Cold& cold = cold_[slot];
+  FlowRecord& r = flows_out_.add();
+  r = FlowRecord{};
+  r.packet = static_cast<double>(cold.packet);
+  r.first_time = cold.first_seen;
+  r.last_time = hot.last_seen;
+  r.packets = static_cast<double>(hot.packets());
+  r.bytes = static_cast<double>(hot.bytes);
+  std::memcpy(r.meta, cold.meta, 8);
+  r.meta[1] = static_cast<uint8_t>(how);
+  r.meta[5] = hot.has(kWrapped);
+  std::memcpy(r.tags, cold.tags, 8);
+  if (cold.meta[0] == static_cast<uint8_t>(Protocol::Macsec)) big_endian(r.sci, cold.sci, 8);
+  std::memcpy(r.source, cold.source, 16);
+  std::memcpy(r.destination, cold.destination, 16);
+  if (hot.packets() > 1) {
+    r.min_inter_arrival = static_cast<double>(hot.min_inter_arrival);
+    r.max_inter_arrival = static_cast<double>(hot.max_inter_arrival);
+  }
+  if (!hot.has(kSequenced)) return;
+  r.last_number = static_cast<double>(hot.hi);
+  if (!hot.has(kHasSequence)) {
+    r.first_number = static_cast<double>(cold.base);
+    r.expected = static_cast<double>(hot.hi - cold.base + 1);
+    r.unique = r.packets;
+    return;
+  }
+  const Sequence& s = *cold.sequence;
+  r.first_number = static_cast<double>(s.restarts ? s.first_number : s.base);
+  r.expected = static_cast<double>(s.expected_before + static_cast<uint64_t>(hot.hi - s.base + 1));
+  r.unique = static_cast<double>(hot.packets() - s.not_unique());
+  r.reordered = static_cast<double>(s.reordered);
+  r.duplicate = static_cast<double>(s.duplicate);
+  r.late = static_cast<double>(s.late);
+  r.lost = static_cast<double>(s.lost);
+  r.pending = static_cast<double>(s.pending());
+  r.jumps = s.jumps;
+  r.outliers = s.outliers;
+  r.restarts = s.restarts;
+  r.gaps = static_cast<double>(s.gaps);
+  r.min_gap = s.min_gap;
+  r.max_gap = s.max_gap;
+}
+
+void FlowTable::gap(const Gap& gap) noexcept {
+  counts_.gaps++;
+  GapRecord& r = gaps_out_.add();
+  r = GapRecord{static_cast<double>(gap_of_),
+                static_cast<double>(gap.first),
+                static_cast<double>(gap.last),
+                gap.noticed,
+                gap.confirmed,
+                {}};
+  r.flags[0] = gap.jump;
+}
+
+/// Frees what has been idle, a few slots at a time. Only memory depends on when this runs: an idle flow ends the same
+/// when its key returns.
+void FlowTable::sweep(size_t slots, int64_t now) noexcept {
+  for (size_t i = 0; i < std::min<size_t>(slots, used_); i++) {
+    if (hand_ >= used_) hand_ = 0;
+    Hot& hot = hot_[hand_];
+    if (hot.has(kLive) && now - hot.last_seen > limits_.idle_ns)
+      end(hand_, FlowEnd::Evicted, hot.last_seen + limits_.idle_ns);
+    hand_++;
+  }
+}
+
+void FlowTable::finish(int64_t clock) noexcept {
+  for (uint32_t slot = 0; slot < used_; slot++) {
+    Hot& hot = hot_[slot];
+    if (!hot.has(kLive)) continue;
+    const bool idle = clock - hot.last_seen > limits_.idle_ns;
+    if (hot.has(kHasSequence)) {
+      gap_of_ = cold_[slot].packet;
+      const uint64_t lost = cold_[slot].sequence->lost;
+      window_.finish(*cold_[slot].sequence, idle ? hot.last_seen + limits_.idle_ns : clock, *this);
+      lost_ += cold_[slot].sequence->lost - lost;
+    }
+    record(slot, idle ? FlowEnd::Evicted : FlowEnd::CaptureEnd);
+  }
+  flows_out_.flush();
+  gaps_out_.flush();
+  links_out_.flush();
+  live_.lost.store(lost_, std::memory_order_relaxed);
+}
+
+}  // namespace tapline

@@ -1,0 +1,138 @@
+// The flows of one thread. Enters: tracked packets in capture order. Leaves: finished flow records, gaps and links,
+// into the outbox. A packet in order touches one index entry and one cache line; everything else about a flow is cold.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "decode/packet.h"
+#include "flow/memory.h"
+#include "flow/outbox.h"
+#include "flow/slot_index.h"
+#include "flow/tombstones.h"
+#include "flow/window.h"
+
+namespace tapline {
+
+struct FlowLimits {
+  int64_t settle_ns;
+  int64_t idle_ns;
+  uint32_t max_flows;
+};
+
+/// A new association of a SCI or an address pair: candidates that the end of the run chains into links.
+struct Association {
+  uint64_t group;   ///< hash of what the associations share
+  uint64_t packet;  ///< names the flow
+};
+
+class FlowTable final : private GapSink {
+ public:
+  /// What this table counted; read by others only after its thread has ended, but for `live`.
+  struct Counts {
+    uint64_t flows = 0;
+    uint64_t gaps = 0;
+    uint64_t cap_evictions = 0;
+    uint64_t links_dropped = 0;
+    uint64_t peak = 0;
+  };
+  struct Live {
+    std::atomic<uint64_t> flows{0};
+    std::atomic<uint64_t> lost{0};
+  };
+
+  FlowTable(const FlowLimits& limits, Outbox& outbox);
+  bool allocated() const noexcept { return hot_ && cold_; }
+
+  /// Follows a batch. `clock` in each packet is already monotonic; `first` is the capture's number of ordinal 0.
+  /// Counts each packet per interface as tracked or as an invalid number.
+  struct Tally {
+    uint64_t tracked = 0;
+    uint64_t invalid_number = 0;
+  };
+  void follow(std::span<const Packet> packets, int64_t clock_floor, int64_t time_shift, uint64_t first,
+              std::vector<Tally>& tally) noexcept;
+
+  /// The capture ended at `clock`: every flow becomes a record.
+  void finish(int64_t clock) noexcept;
+
+  const Counts& counts() const noexcept { return counts_; }
+  const Live& live() const noexcept { return live_; }
+  uint64_t tombstones_dropped() const noexcept { return tombstones_.dropped(); }
+  uint64_t settled_early() const noexcept { return window_.settled_early(); }
+  std::vector<Association>& associations() noexcept { return associations_; }
+
+ private:
+  enum Flag : uint8_t {
+    kLive = 1,
+    kSequenced = 2,
+    kHasSequence = 4,  ///< Cold::sequence is set
+    kBusy = 8,         ///< something is missing or held: the number needs the window
+    kIpv6 = 16,
+    kWrapped = 32,
+  };
+  struct alignas(64) Hot {
+    FlowKey key;
+    int64_t hi;
+    int64_t last_seen;
+    uint64_t packets_flags;  ///< packets << 8 | flags
+    uint64_t bytes;
+    int64_t min_inter_arrival;
+    int64_t max_inter_arrival;
+
+    bool has(Flag f) const noexcept { return packets_flags & f; }
+    void set(Flag f, bool on) noexcept { packets_flags = on ? packets_flags | f : packets_flags & ~uint64_t{f}; }
+    uint64_t packets() const noexcept { return packets_flags >> 8; }
+  };
+  static_assert(sizeof(Hot) == 64);
+  struct Cold {
+    uint8_t source[16];
+    uint8_t destination[16];
+    uint8_t tags[8];
+    uint8_t meta[8];
+    int64_t base;  ///< until there is a Sequence
+    Sequence* sequence;
+    int64_t first_seen;
+    uint64_t packet;
+    uint64_t sci;
+    uint32_t tag;  ///< of the index
+    uint32_t next_free;
+  };
+
+  void one(const Packet& p, int64_t now, uint64_t number, Tally& tally) noexcept;
+  bool same(uint32_t slot, const Packet& p) const noexcept;
+  uint32_t create(const Packet& p, uint32_t tag, int64_t now, uint64_t number, const Tombstone* resumed) noexcept;
+  void end(uint32_t slot, FlowEnd how, int64_t at) noexcept;
+  void record(uint32_t slot, FlowEnd how) noexcept;
+  uint32_t free_slot() noexcept;
+  void sweep(size_t slots, int64_t now) noexcept;
+  Sequence& sequence(uint32_t slot) noexcept;
+  void gap(const Gap& gap) noexcept override;
+
+  const FlowLimits limits_;
+  Reserved<Hot> hot_;
+  Reserved<Cold> cold_;
+  SlotIndex index_;
+  Tombstones tombstones_;
+  RunPool pool_;
+  Window window_;
+  Gather<FlowRecord> flows_out_;
+  Gather<GapRecord> gaps_out_;
+  Gather<LinkRecord> links_out_;
+  std::vector<Association> associations_;
+  std::vector<std::unique_ptr<Sequence[]>> sequence_arenas_;
+  std::vector<Sequence*> free_sequences_;
+  uint32_t used_ = 0;                 ///< slots ever used
+  uint32_t free_ = SlotIndex::kNone;  ///< head of the list of freed slots
+  uint64_t live_flows_ = 0;
+  uint32_t hand_ = 0;         ///< of the sweep
+  uint32_t victim_hand_ = 0;  ///< of the cap's eviction
+  uint64_t lost_ = 0;
+  uint64_t gap_of_ = 0;  ///< the flow whose gaps come now
+  Counts counts_;
+  Live live_;
+};
+
+}  // namespace tapline

@@ -1,0 +1,96 @@
+// Where finished records wait to be taken: bounded, so an engine that outruns its reader waits, and the waiting is
+// measured.
+#pragma once
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <vector>
+
+#include "generated/records.h"
+
+namespace tapline {
+
+enum class ResultKind : uint8_t { kFlows, kGaps, kLinks };
+
+struct ResultBatch {
+  ResultKind kind;
+  std::vector<uint8_t> records;
+};
+
+class Outbox {
+ public:
+  explicit Outbox(size_t limit) : limit_(limit) {}
+
+  /// Waits while the box is full, unless the reader has gone.
+  void put(ResultBatch&& batch) {
+    std::unique_lock lock(mutex_);
+    if (batches_.size() >= limit_ && !abandoned_) {
+      const auto from = std::chrono::steady_clock::now();
+      room_.wait(lock, [this] { return batches_.size() < limit_ || abandoned_; });
+      waited_ns_ += (std::chrono::steady_clock::now() - from).count();
+    }
+    if (!abandoned_) batches_.push_back(std::move(batch));
+  }
+
+  bool take(ResultBatch& out) {
+    std::lock_guard lock(mutex_);
+    if (batches_.empty()) return false;
+    out = std::move(batches_.front());
+    batches_.pop_front();
+    room_.notify_all();
+    return true;
+  }
+
+  /// Nobody will take any more: let the engine end.
+  void abandon() {
+    std::lock_guard lock(mutex_);
+    abandoned_ = true;
+    batches_.clear();
+    room_.notify_all();
+  }
+
+  int64_t waited_ns() {
+    std::lock_guard lock(mutex_);
+    return waited_ns_;
+  }
+
+ private:
+  const size_t limit_;
+  std::mutex mutex_;
+  std::condition_variable room_;
+  std::deque<ResultBatch> batches_;
+  bool abandoned_ = false;
+  int64_t waited_ns_ = 0;
+};
+
+/// Gathers records of one kind into batches for the outbox. One per thread and kind.
+template <typename RecordType>
+class Gather {
+ public:
+  Gather(ResultKind kind, Outbox& outbox) : kind_(kind), outbox_(outbox) {}
+
+  RecordType& add() {
+    if (used_ == kPerBatch) flush();
+    if (batch_.empty()) batch_.resize(kPerBatch * sizeof(RecordType));
+    return reinterpret_cast<RecordType*>(batch_.data())[used_++];
+  }
+
+  void flush() {
+    if (used_ == 0) return;
+    batch_.resize(used_ * sizeof(RecordType));
+    outbox_.put(ResultBatch{kind_, std::move(batch_)});
+    batch_ = {};
+    used_ = 0;
+  }
+
+ private:
+  static constexpr size_t kPerBatch = 2048;
+  const ResultKind kind_;
+  Outbox& outbox_;
+  std::vector<uint8_t> batch_;
+  size_t used_ = 0;
+};
+
+}  // namespace tapline

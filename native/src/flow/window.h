@@ -1,0 +1,101 @@
+// The sequence window of docs/semantics.md, exact and compact: a flow keeps only the runs of numbers that are missing
+// in its window of 1,024 (RFC 6479 keeps a bit for each; the results are the same, and a flow in order needs nothing).
+// Enters: a number and the clock. Leaves: counters, and a gap for each run of lost numbers.
+#pragma once
+#include <cstdint>
+
+#include "flow/run_pool.h"
+
+namespace tapline {
+
+inline constexpr int64_t kWindow = 1024;
+inline constexpr int64_t kFar = 3000;
+inline constexpr int64_t kNear = 64;
+
+struct Gap {
+  int64_t first;
+  int64_t last;
+  int64_t noticed;
+  int64_t confirmed;
+  bool jump;
+};
+
+/// Takes the gaps of one flow as they are confirmed.
+class GapSink {
+ public:
+  virtual void gap(const Gap& gap) noexcept = 0;
+
+ protected:
+  ~GapSink() = default;
+};
+
+/// What a flow needs once it is not simply in order. `hi` lives in the table's hot line and is passed along.
+struct Sequence {
+  enum class Hold : uint8_t { kNone, kJump, kRestartAhead, kRestartBehind };
+
+  int64_t base;
+  int64_t first_number;      ///< base of the first segment, once there was a restart
+  uint64_t expected_before;  ///< numbers of earlier segments
+  uint64_t duplicate;
+  uint64_t reordered;
+  uint64_t late;
+  uint64_t lost;
+  uint64_t gaps;
+  int64_t held;
+  int64_t held_since;
+  int64_t oldest_noticed;  ///< no pending run was noticed before this
+  Run* runs;               ///< sorted by number; never adjacent
+  uint32_t min_gap;
+  uint32_t max_gap;
+  uint32_t jumps;
+  uint32_t outliers;
+  uint32_t restarts;
+  uint16_t run_count;
+  uint8_t run_class;
+  Hold hold;
+  bool base_fixed;  ///< set by a tombstone: earlier numbers are late, not early
+
+  /// Nothing missing in the window and nothing held: the next number in order needs no attention.
+  bool calm() const noexcept { return run_count == 0 && hold == Hold::kNone; }
+  uint64_t pending() const noexcept;
+  /// Packets that are not `unique`: counted otherwise, or still held.
+  uint64_t not_unique() const noexcept { return duplicate + late + outliers + (hold == Hold::kNone ? 0 : 1); }
+};
+
+/// The rule, with its surroundings: how long to wait for a number, where runs live, who takes the gaps.
+class Window {
+ public:
+  Window(int64_t settle_ns, RunPool& pool) : settle_(settle_ns), pool_(pool) {}
+
+  static void begin(Sequence& s, int64_t base, bool fixed) noexcept;
+  /// Step 3 of the rule: 0 counts only inside a wrap.
+  static bool valid(int64_t hi, uint32_t number) noexcept;
+  /// One packet's number at clock `now`; moves `hi`.
+  void arrive(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapSink& sink) noexcept;
+  /// The flow ended at `end`: resolves what is held and pending, returns the runs' memory.
+  void finish(Sequence& s, int64_t end, GapSink& sink) noexcept;
+
+  /// Numbers counted lost before their time because the pool was full.
+  uint64_t settled_early() const noexcept { return settled_early_; }
+
+ private:
+  void settle(Sequence& s, int64_t now, GapSink& sink) noexcept;
+  void near(Sequence& s, int64_t& hi, int64_t v, int64_t now, GapSink& sink) noexcept;
+  bool confirmed(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapSink& sink) noexcept;
+  void hold(Sequence& s, Sequence::Hold kind, int64_t number, int64_t now) noexcept;
+  void release(Sequence& s) noexcept;
+  void see(Sequence& s, unsigned at, int64_t v, GapSink& sink) noexcept;
+  void miss(Sequence& s, unsigned at, const Run& run, GapSink& sink) noexcept;
+  void lose_below(Sequence& s, int64_t low, int64_t now, GapSink& sink) noexcept;
+  void lose(Sequence& s, Run& run, uint32_t upto, int64_t confirmed, GapSink& sink) noexcept;
+  void end_segment(Sequence& s, int64_t end, GapSink& sink) noexcept;
+  void report(Sequence& s, const Run& run, bool jump, GapSink& sink) noexcept;
+  bool make_room(Sequence& s) noexcept;
+  static void drop(Sequence& s, unsigned at) noexcept;
+
+  const int64_t settle_;
+  RunPool& pool_;
+  uint64_t settled_early_ = 0;
+};
+
+}  // namespace tapline

@@ -1,0 +1,76 @@
+#include "replay/chunk.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace tapline {
+
+namespace {
+constexpr uint64_t kReach = 64 << 10;
+}
+
+ChunkTally& ChunkTally::operator+=(const ChunkTally& other) noexcept {
+  seen += other.seen;
+  delivered += other.delivered;
+  decoded += other.decoded;
+  for (size_t i = 0; i < kUndecodableCount; i++) undecodable[i] += other.undecodable[i];
+  for (size_t i = 0; i < kUntrackedCount; i++) untracked[i] += other.untracked[i];
+  return *this;
+}
+
+void Chunk::clear() noexcept {
+  for (auto& part : parts) part.clear();
+  times.clear();
+  tally.clear();
+  latest = std::numeric_limits<int64_t>::min();
+  step = Step::kEnd;
+  status = {};
+}
+
+uint64_t Chunk::behind(int64_t clock, int64_t shift) const noexcept {
+  uint64_t count = 0;
+  for (const int64_t time : times) {
+    count += time + shift < clock;
+    clock = std::max(clock, time + shift);
+  }
+  return count;
+}
+
+void Chunk::read(const CaptureFile& file, uint64_t from, uint64_t end, const HashSeed& seed) noexcept {
+  reached = from;
+  step = Step::kEnd;
+  if (from >= end) return;
+  // The last record may reach past `end`.
+  if (!file.populate(from, std::min(file.size(), end + kReach) - from)) {
+    step = Step::kBroken;
+    status = FileStatus{"FILE_SHRANK", from, ""};
+    return;
+  }
+  const auto threads = static_cast<uint32_t>(parts.size());
+  Record record;
+  Packet packet;
+  while ((step = file.next(reached, end, record, status)) == Step::kRecord) {
+    if (record.interface >= tally.size()) tally.resize(record.interface + 1u);
+    ChunkTally& counts = tally[record.interface];
+    counts.seen++;
+    latest = std::max(latest, record.time_ns);
+    packet.time_ns = latest;
+    packet.interface = record.interface;
+    packet.ordinal = static_cast<uint32_t>(times.size());
+    times.push_back(record.time_ns);
+    counts.delivered++;
+    decode(record.frame, record.captured, record.wire_length, record.link_type, seed, packet);
+    if (packet.verdict == Verdict::kUndecodable) {
+      counts.undecodable[packet.reason]++;
+      continue;
+    }
+    counts.decoded++;
+    if (packet.verdict == Verdict::kUntracked) {
+      counts.untracked[packet.reason]++;
+      continue;
+    }
+    parts[(uint64_t{packet.shard} * threads) >> 32].push_back(packet);
+  }
+}
+
+}  // namespace tapline

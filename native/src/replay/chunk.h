@@ -1,0 +1,44 @@
+// A stretch of the capture, read and decoded by one thread. Enters: a byte range of the file. Leaves: its tracked
+// packets, parted by the thread that follows them, and the ledger's counts. Nothing here depends on what came before:
+// the pipeline confirms that later.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "decode/decode.h"
+#include "replay/capture_file.h"
+
+namespace tapline {
+
+/// One interface's share of the ledger, up to where the flow stage takes over.
+struct ChunkTally {
+  uint64_t seen = 0;
+  uint64_t delivered = 0;
+  uint64_t decoded = 0;
+  uint64_t undecodable[kUndecodableCount] = {};
+  uint64_t untracked[kUntrackedCount] = {};
+
+  ChunkTally& operator+=(const ChunkTally& other) noexcept;
+};
+
+struct Chunk {
+  uint64_t begin = 0;  ///< first record's offset: known, or guessed
+  uint64_t reached = 0;
+  Step step = Step::kEnd;
+  FileStatus status;
+  std::vector<std::vector<Packet>> parts;  ///< by thread; time_ns is the chunk's own running maximum
+  std::vector<int64_t> times;              ///< of every frame, as captured
+  std::vector<ChunkTally> tally;           ///< by interface
+  int64_t latest = 0;                      ///< largest of `times`
+
+  explicit Chunk(unsigned threads) : parts(threads) {}
+  void clear() noexcept;
+  uint64_t frames() const noexcept { return times.size(); }
+  /// Frames whose time lay behind the clock, given the clock before the chunk.
+  uint64_t behind(int64_t clock, int64_t shift) const noexcept;
+
+  /// Reads on from `from` (appending) until a record boundary at or past `end`.
+  void read(const CaptureFile& file, uint64_t from, uint64_t end, const HashSeed& seed) noexcept;
+};
+
+}  // namespace tapline
