@@ -1,5 +1,6 @@
-// Enters: captured bytes and their link type. Leaves: a Packet whose verdict is tracked, untracked(reason) or undecodable(reason).
-// One direct path per protocol, chosen by EtherType; no look-up, no allocation, no byte read past `captured`.
+// Enters: captured bytes and their link type. Leaves: a Packet whose verdict is tracked, untracked(reason) or
+// undecodable(reason). One direct path per protocol, chosen by EtherType; no look-up, no allocation, no byte read past
+// `captured`.
 #pragma once
 #include <cstdint>
 
@@ -7,8 +8,17 @@
 
 namespace tapline {
 
-/// The link types that are decoded (numbers of the pcap registry).
-enum class LinkType : uint16_t { kEthernet = 1, kRawIp = 101, kLinuxSll = 113, kIpv4 = 228, kIpv6 = 229, kLinuxSll2 = 276 };
+/// The link types that are decoded (numbers of the pcap registry; 12 and 14 are what some systems wrote for raw IP).
+enum class LinkType : uint16_t {
+  kEthernet = 1,
+  kRawIpBsd = 12,
+  kRawIpOpenBsd = 14,
+  kRawIp = 101,
+  kLinuxSll = 113,
+  kIpv4 = 228,
+  kIpv6 = 229,
+  kLinuxSll2 = 276
+};
 
 /// Secret chosen once per process; hashes of keys are unpredictable to whoever sends the packets.
 struct HashSeed {
