@@ -1,0 +1,115 @@
+// Opens a database file: ours, of a version we know, or a fresh one. Runs in worker threads only.
+import Database from "better-sqlite3";
+import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { pathToFileURL } from "node:url";
+import { TaplineError } from "#domain/errors.ts";
+import { storeError } from "./failure.ts";
+import { applicationId, migrate, schemaVersion } from "./schema.ts";
+
+const magic = "SQLite format 3\0";
+
+/** Whether there is a database to open; throws on anything else that lies there. SQLite alone would say the same of all of them. */
+function look(path: string): "absent" | "empty" | "database" {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (!found) return "absent";
+  if (found.isDirectory()) throw new TaplineError("STORE_IS_DIRECTORY", { path });
+  if (!found.isFile()) throw new TaplineError("STORE_NOT_SQLITE", { path });
+  if (found.size === 0) return "empty";
+  const head = Buffer.alloc(magic.length);
+  const file = openSync(path, "r");
+  try {
+    readSync(file, head, 0, head.length, 0);
+  } finally {
+    closeSync(file);
+  }
+  if (head.toString("latin1") !== magic) throw new TaplineError("STORE_NOT_SQLITE", { path });
+  return "database";
+}
+
+/** The schema version found, 0 when there is nothing yet. */
+function recognise(db: Database.Database, path: string): number {
+  const owner = db.pragma("application_id", { simple: true }) as number;
+  const version = db.pragma("user_version", { simple: true }) as number;
+  if (owner !== applicationId) {
+    const tables = db.prepare("SELECT count(*) FROM sqlite_schema").pluck().get() as number;
+    if (owner !== 0 || version !== 0 || tables !== 0) throw new TaplineError("STORE_FOREIGN", { path });
+    return 0;
+  }
+  if (version > schemaVersion) throw new TaplineError("STORE_NEWER", { path, found: version, known: schemaVersion });
+  return version;
+}
+
+const guarded = <T>(path: string, work: () => T): T => {
+  try {
+    return work();
+  } catch (cause) {
+    throw storeError(cause, path);
+  }
+};
+
+export interface OpenOptions {
+  /** how long to wait for another writer */
+  readonly busyMs?: number;
+}
+
+export const openForWriting = (path: string, { busyMs = 5000 }: OpenOptions = {}): Database.Database =>
+  guarded(path, () => {
+    if (look(path) === "absent" && !existsSync(dirname(path))) throw new TaplineError("STORE_CANNOT_CREATE", { path, detail: "its folder does not exist" });
+    const db = new Database(path, { timeout: busyMs });
+    try {
+      const version = recognise(db, path);
+      db.pragma("journal_mode = WAL");
+      db.pragma("synchronous = NORMAL");
+      db.pragma("cache_size = -65536");
+      // A checkpoint syncs the disk: let a usual run finish before the first one.
+      db.pragma("wal_autocheckpoint = 16384");
+      if (version < schemaVersion) migrate(db);
+      return db;
+    } catch (cause) {
+      db.close();
+      throw cause;
+    }
+  });
+
+/** A reader of a WAL database writes to the -shm file beside it. Where it may not, and no WAL is pending, the file alone is all there is. */
+function openReadOnly(path: string, busyMs: number): Database.Database {
+  try {
+    const db = new Database(path, { readonly: true, fileMustExist: true, timeout: busyMs });
+    try {
+      db.prepare("SELECT count(*) FROM sqlite_schema").get();
+      return db;
+    } catch (cause) {
+      db.close();
+      throw cause;
+    }
+  } catch (cause) {
+    const code = (cause as { code?: string }).code ?? "";
+    const unwritable = code.startsWith("SQLITE_CANTOPEN") || code.startsWith("SQLITE_READONLY");
+    const pending = (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
+    if (!unwritable || pending) throw cause;
+    return new Database(`${pathToFileURL(path).href}?immutable=1`, { readonly: true, timeout: busyMs });
+  }
+}
+
+export const openForReading = (path: string, { busyMs = 5000 }: OpenOptions = {}): Database.Database =>
+  guarded(path, () => {
+    const there = look(path);
+    if (there === "absent") throw new TaplineError("STORE_NOT_FOUND", { path });
+    if (there === "empty") throw new TaplineError("STORE_NOT_SQLITE", { path });
+    let db = openReadOnly(path, busyMs);
+    const found = recognise(db, path);
+    if (found < schemaVersion) {
+      db.close();
+      if (found === 0) throw new TaplineError("STORE_FOREIGN", { path });
+      try {
+        openForWriting(path, { busyMs }).close();
+      } catch (cause) {
+        if (storeError(cause, path).code === "STORE_READ_ONLY") throw new TaplineError("STORE_OLDER", { path, found, known: schemaVersion }, { cause });
+        throw cause;
+      }
+      db = openReadOnly(path, busyMs);
+    }
+    db.pragma("cache_size = -65536");
+    return db;
+  });

@@ -1,0 +1,68 @@
+// The thread that owns the database while a run is written. Messages are handled in order; each is answered once.
+import { parentPort, workerData } from "node:worker_threads";
+import type { AnalysisSummary, ResultBatch } from "#native/engine.ts";
+import { BatchInsert, type RunStart } from "./batch-insert.ts";
+import { posted, storeError, type PostedError } from "./failure.ts";
+import { openForWriting } from "./open.ts";
+
+export interface WriterOptions {
+  readonly path: string;
+  readonly busyMs: number;
+}
+export type WriterRequest =
+  | { readonly do: "begin"; readonly start: RunStart }
+  | { readonly do: "write"; readonly batch: ResultBatch }
+  | { readonly do: "finish"; readonly summary: AnalysisSummary }
+  | { readonly do: "close" };
+export type WriterAnswer = { readonly value: number } | { readonly error: PostedError };
+
+const { path, busyMs } = workerData as WriterOptions;
+const port = parentPort;
+if (!port) throw new Error("writer-worker.ts runs as a worker thread");
+
+const answer = (work: () => number): boolean => {
+  try {
+    port.postMessage({ value: work() } satisfies WriterAnswer);
+    return true;
+  } catch (cause) {
+    port.postMessage({ error: posted(storeError(cause, path)) } satisfies WriterAnswer);
+    return false;
+  }
+};
+
+const opened = answer(() => {
+  const db = openForWriting(path, { busyMs });
+  const insert = new BatchInsert(db);
+  const close = (): number => {
+    try {
+      // Everything into the one file, so that it can be copied. A reader in the middle of a query keeps the WAL: that is no failure.
+      db.pragma("wal_checkpoint(TRUNCATE)");
+    } finally {
+      db.close();
+    }
+    return 0;
+  };
+  const handle = (request: Exclude<WriterRequest, { do: "close" }>): number => {
+    if (request.do === "begin") return insert.begin(request.start);
+    if (request.do === "write") insert.write(request.batch);
+    else insert.finish(request.summary);
+    return 0;
+  };
+  // After a failure nothing more is written: batches behind the failed one are already on their way.
+  let failure: unknown;
+  port.on("message", (request: WriterRequest) => {
+    answer(() => {
+      if (request.do === "close") return close();
+      if (failure) throw failure;
+      try {
+        return handle(request);
+      } catch (cause) {
+        failure = cause;
+        throw cause;
+      }
+    });
+    if (request.do === "close") port.close();
+  });
+  return 0;
+});
+if (!opened) port.close();
