@@ -25,7 +25,8 @@ check: ## types, lint, format, unused code, import directions, generated files
 generate: build ## write what is derived from domain/
 	@node house/generate.ts
 
-bench: build ## the figures of docs/measurements.md, as ratios within one run
+bench: ## the figures of docs/measurements.md, as ratios within one run
+	@house/setup.sh bench
 	@house/bench.sh
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (600); what it finds goes into the kept corpus

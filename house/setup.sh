@@ -1,5 +1,5 @@
 #!/bin/bash
-# Sets up this checkout. `setup.sh run`: what `bin/tapline` needs; `check`: what `make check` needs; `test`: everything.
+# Sets up this checkout. `setup.sh run`: what `bin/tapline` needs; `check`, `test`, `bench`: what that make target needs.
 # Every step first looks whether it is done, so a second run costs a fraction of a second.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,7 +18,7 @@ flock -n 9 || { say "waiting for another set-up of this checkout"; flock 9; }
 
 debian_packages() {
   local wanted missing=() name
-  wanted=$(awk -v need="$need" '/^[^#]/ && ($2 == "run" || $2 == need || need == "test") {print $1}' house/packages.txt)
+  wanted=$(awk -v need="$need" '/^[^#]/ && ($2 == "run" || index("," $2 ",", "," need ",")) {print $1}' house/packages.txt)
   if ! command -v dpkg-query >/dev/null; then
     say "this is not Debian; it needs by other names: ${wanted//$'\n'/ }"
     return
@@ -48,8 +48,8 @@ npm_packages() {
   command -v npm >/dev/null || stop "npm is missing" "apt-get install -y --no-install-recommends npm"
   say "npm ci"
   npm ci --no-audit --no-fund --loglevel=error >build/npm.log 2>&1 || {
-    tail -n 20 build/npm.log >&2
-    stop "npm ci failed (whole log: build/npm.log)" "check that the npm registry can be reached: npm ping"
+    head -n 12 build/npm.log >&2
+    stop "npm ci failed (whole log: build/npm.log)" "see above; EUSAGE: npm install and commit the lock file; network: npm ping"
   }
   node_runs || stop "Node 24 (npm package \`node\`) does not run after npm ci" \
     "its install script may be blocked: npm rebuild --foreground-scripts node"
