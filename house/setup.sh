@@ -80,7 +80,7 @@ native_build() {
   [[ $(ninja -C native/build -n addon 2>&1) != *"no work to do"* ]] || return 0
   say "building native/"
   ninja -C native/build addon >build/ninja.log 2>&1 || {
-    tail -n 60 build/ninja.log >&2
+    grep -E -A 4 'error|FAILED' build/ninja.log | head -n 60 >&2
     stop "the native build failed (whole log: build/ninja.log)" "mend what it names; after a change of machine: rm -rf native/build"
   }
 }
