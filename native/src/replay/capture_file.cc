@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -62,6 +63,39 @@ std::string spell_magic(const uint8_t* data) {
 
 std::string of_bytes(uint64_t size, uint64_t needed) {
   return std::to_string(size) + " of " + std::to_string(needed) + " bytes";
+}
+
+/// See CaptureFile::warm. `length_at` reads one record's length, 0 for nonsense.
+template <typename LengthAt>
+void walk_lanes(const CaptureFile& file, const uint8_t* data, uint64_t from, uint64_t to, LengthAt length_at) noexcept {
+  constexpr size_t kLanes = 8;          // about as many misses as a core keeps under way
+  constexpr uint64_t kShortest = 4096;  // a shorter lane costs more to find than it saves
+  constexpr uint64_t kSearch = 8192;    // give a lane up when no boundary is as near
+  if (from >= to || to - from < kLanes * kShortest) return;
+  uint64_t at[kLanes] = {from}, end[kLanes];
+  size_t lanes = 1;
+  for (size_t i = 1; i < kLanes; ++i) {
+    const uint64_t start = from + (to - from) / kLanes * i;
+    const uint64_t found = file.guess_boundary(start, start + kSearch);
+    if (found >= to || found >= start + kSearch) continue;
+    end[lanes - 1] = found;
+    at[lanes++] = found;
+  }
+  end[lanes - 1] = to;
+  while (lanes > 0) {
+    for (size_t i = 0; i < lanes; ++i) {
+      const uint64_t length = length_at(at[i]);
+      at[i] += length;
+      if (length == 0 || at[i] >= end[i]) [[unlikely]] {
+        --lanes;
+        at[i] = at[lanes];
+        end[i] = end[lanes];
+        --i;
+        continue;
+      }
+      prefetch_record(data + at[i]);
+    }
+  }
 }
 
 }  // namespace
@@ -203,6 +237,22 @@ bool CaptureFile::populate(uint64_t from, uint64_t length) const noexcept {
   if (failed != 0) (void)madvise(start, end - from, MADV_WILLNEED);
   struct stat now;
   return fstat(state_->fd, &now) == 0 && static_cast<uint64_t>(now.st_size) >= end;
+}
+
+void CaptureFile::warm(uint64_t from, uint64_t to) const noexcept {
+  const State& state = *state_;
+  to = std::min(to, state.size);
+  switch (state.format) {
+    case Format::kPcap:
+      return walk_lanes(*this, state.data, from, to,
+                        [&](uint64_t at) { return state.pcap.length_at<false>(state.data, state.size, at); });
+    case Format::kPcapSwapped:
+      return walk_lanes(*this, state.data, from, to,
+                        [&](uint64_t at) { return state.pcap.length_at<true>(state.data, state.size, at); });
+    default:
+      return walk_lanes(*this, state.data, from, to,
+                        [&](uint64_t at) { return state.pcapng.length_at(state.data, state.size, at); });
+  }
 }
 
 Step CaptureFile::next(uint64_t& offset, uint64_t end, Record& out, FileStatus& status) const noexcept {

@@ -59,6 +59,12 @@ class CaptureFile {
   /// False when the file has shrunk underneath us (or its disk fails), which a touch would answer with SIGBUS.
   [[nodiscard]] bool populate(uint64_t from, uint64_t length) const noexcept;
 
+  /// Brings the lines that next() and decode() will touch in [from, to) into the cache; `from` is a record boundary,
+  /// the range is populated, a megabyte or less. Each record says where the next one is, so that a plain walk waits for
+  /// memory once per record; this walks from several guessed boundaries at once, and the waits overlap. Wrong guesses
+  /// cost time, nothing else.
+  void warm(uint64_t from, uint64_t to) const noexcept;
+
   /// Reads the record at `offset` and moves `offset` past it. Non-packet pcapng blocks are passed over. Stateless: any
   /// thread, any offset that is a record boundary. Returns kEnd without reading when offset >= end.
   Step next(uint64_t& offset, uint64_t end, Record& out, FileStatus& status) const noexcept;

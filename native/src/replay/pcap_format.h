@@ -69,6 +69,14 @@ struct PcapFormat {
     return UINT64_MAX;
   }
 
+  /// How far the record at `offset` reaches, 0 when it cannot be one.
+  template <bool kSwapped>
+  uint64_t length_at(const uint8_t* data, uint64_t size, uint64_t offset) const noexcept {
+    if (size - offset < kRecord) return 0;
+    const uint32_t captured = load<uint32_t, kSwapped>(data + offset + 8);
+    return captured > limit ? 0 : kRecord + captured;
+  }
+
  private:
   static constexpr int kChain = 5;
   static constexpr uint32_t kDay = 86'400, kYear = 366 * kDay;

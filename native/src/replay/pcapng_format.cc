@@ -330,4 +330,11 @@ Step PcapngFormat::open(const uint8_t* data, uint64_t size, uint64_t& offset, Fi
   return step;
 }
 
+uint64_t PcapngFormat::length_at(const uint8_t* data, uint64_t size, uint64_t offset) const noexcept {
+  if (size - offset < kFrame) return 0;
+  const uint32_t length =
+      section_.swapped ? load<uint32_t, true>(data + offset + 4) : load<uint32_t>(data + offset + 4);
+  return length < kFrame || length > kLongestBlock ? 0 : length;
+}
+
 }  // namespace tapline

@@ -22,6 +22,8 @@ class PcapngFormat {
             FileStatus& status) noexcept;
   Step apply_change(const uint8_t* data, uint64_t size, uint64_t& offset, FileStatus& status);
   uint64_t guess(const uint8_t* data, uint64_t size, uint64_t from, uint64_t to) const noexcept;
+  /// How far the block at `offset` reaches, 0 when it cannot be one.
+  uint64_t length_at(const uint8_t* data, uint64_t size, uint64_t offset) const noexcept;
 
   std::vector<CaptureInterface> interfaces;
 
