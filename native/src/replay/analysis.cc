@@ -7,7 +7,7 @@
 namespace tapline {
 
 namespace {
-constexpr uint64_t kChunk = uint64_t{512} << 10;
+constexpr uint64_t kChunk = uint64_t{1} << 20;
 constexpr uint64_t kPacedChunk = uint64_t{64} << 10;  // a stop or a slow pace should not wait for much
 constexpr size_t kOutbox = 64;
 constexpr int64_t kBeforeTime = std::numeric_limits<int64_t>::min();
@@ -189,7 +189,17 @@ void Analysis::confirm(std::unique_lock<std::mutex>& lock) {
     } else if (confirmed_ % per_pass_ == 0) {
       passes_++;
       expected_ = file_->first_record();
-      if (passes_ == options_.loop) ended_ = true;
+      if (passes_ == options_.loop) {
+        ended_ = true;
+      } else if (file_->pcapng()) {
+        lock.unlock();
+        {
+          std::unique_lock alone(interfaces_);
+          file_->rewind();
+        }
+        lock.lock();
+        version_++;
+      }
     }
     moved_.notify_all();
   }
