@@ -1,7 +1,7 @@
 // One open run: each batch is one transaction, so a crash leaves whole batches and a run that is not complete.
 import type { Database, Statement } from "better-sqlite3";
 import { cellCount, cellOffsets, flowRecord, gapRecord, linkRecord } from "#domain/records.ts";
-import type { AnalysisSummary, ResultBatch } from "#native/engine.ts";
+import type { AnalysisSummary, ResultBatch } from "#domain/analysis.ts";
 import { packColumns } from "./columns.ts";
 import { FlowInsert, type ProtocolSums } from "./flow-insert.ts";
 

@@ -2,7 +2,7 @@
 import { cellCount, cellOffsets, flowRecord, gapRecord, linkRecord } from "#domain/records.ts";
 import type { Protocol } from "#domain/vocabulary.ts";
 import { protocols } from "#domain/vocabulary.ts";
-import type { AnalysisSummary, ResultBatch } from "#native/engine.ts";
+import type { AnalysisSummary, ResultBatch } from "#domain/analysis.ts";
 
 export interface MadeFlow {
   readonly packet: number;

@@ -1,6 +1,6 @@
 // The thread that owns the database while a run is written. Messages are handled in order; each is answered once.
 import { parentPort, workerData } from "node:worker_threads";
-import type { AnalysisSummary, ResultBatch } from "#native/engine.ts";
+import type { AnalysisSummary, ResultBatch } from "#domain/analysis.ts";
 import { BatchInsert, type RunStart } from "./batch-insert.ts";
 import { posted, storeError, type PostedError } from "./failure.ts";
 import { openForWriting } from "./open.ts";

@@ -1,7 +1,7 @@
 // Writes runs into a database. What enters: batches of native records, handed over without a copy. SQL runs in the worker.
 import { Worker } from "node:worker_threads";
 import { TaplineError } from "#domain/errors.ts";
-import type { AnalysisSummary, ResultBatch } from "#native/engine.ts";
+import type { AnalysisSummary, ResultBatch } from "#domain/analysis.ts";
 import type { RunStart } from "./batch-insert.ts";
 import { received } from "./failure.ts";
 import type { WriterAnswer, WriterOptions, WriterRequest } from "./writer-worker.ts";
