@@ -29,7 +29,7 @@ const units = { d: 86_400_000_000_000n, h: 3_600_000_000_000n, m: 60_000_000_000
 
 /** 1.5s, 200ms, 3us, 2m, 1h, 7d. Undefined when it is none or finer than a nanosecond. */
 export function parseDuration(text: string): bigint | undefined {
-  const [, whole, fraction = "", unit] = /^(\d{1,15})(?:\.(\d{1,18}))?(d|h|m|s|ms|us|ns)$/.exec(text) ?? [];
+  const [, whole, fraction = "", unit] = /^(\d{1,19})(?:\.(\d{1,18}))?(d|h|m|s|ms|us|ns)$/.exec(text) ?? [];
   if (whole === undefined) return undefined;
   const scaled = BigInt(whole + fraction) * units[unit as keyof typeof units];
   const scale = 10n ** BigInt(fraction.length);
