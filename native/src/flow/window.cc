@@ -70,9 +70,11 @@ bool Window::confirmed(Sequence& s, int64_t& hi, uint32_t number, int64_t now, G
     s.jumps++;
     s.lost += gap.length;
     hi = held;
-    report(s, gap, true, sink);
     lose_below(s, hi - kWindow + 1, now, sink);
-    miss(s, s.run_count, gap, sink);  // its top lies in the window: a straggler of it is late, not a duplicate
+    if (gap.length > 0) {  // empty when numbers in order came up to the held one
+      report(s, gap, true, sink);
+      miss(s, s.run_count, gap, now, sink);  // its top lies in the window: a straggler of it is late, not a duplicate
+    }
     return false;
   }
   const int64_t n = number;
@@ -87,7 +89,7 @@ bool Window::confirmed(Sequence& s, int64_t& hi, uint32_t number, int64_t now, G
   s.base_fixed = false;
   hi = std::max(n, held);
   if (n < held) s.reordered++;
-  if (apart > 1) miss(s, 0, Run{s.base + 1, static_cast<uint32_t>(apart - 1), 0, now, 0}, sink);
+  if (apart > 1) miss(s, 0, Run{s.base + 1, static_cast<uint32_t>(apart - 1), 0, now, 0}, now, sink);
   return true;
 }
 
@@ -97,7 +99,7 @@ void Window::near(Sequence& s, int64_t& hi, int64_t v, int64_t now, GapSink& sin
     hi = v;
     lose_below(s, hi - kWindow + 1, now, sink);
     if (v > before + 1) {
-      miss(s, s.run_count, Run{before + 1, static_cast<uint32_t>(v - before - 1), 0, now, 0}, sink);
+      miss(s, s.run_count, Run{before + 1, static_cast<uint32_t>(v - before - 1), 0, now, 0}, now, sink);
       lose_below(s, hi - kWindow + 1, now, sink);
     }
     return;
@@ -112,12 +114,12 @@ void Window::near(Sequence& s, int64_t& hi, int64_t v, int64_t now, GapSink& sin
       s.late++;
     } else {
       s.reordered++;
-      see(s, at, v, sink);
+      see(s, at, v, now, sink);
     }
   } else if (s.base_fixed) {
     s.late++;
   } else {
-    if (v + 1 < s.base) miss(s, 0, Run{v + 1, static_cast<uint32_t>(s.base - v - 1), 0, now, 0}, sink);
+    if (v + 1 < s.base) miss(s, 0, Run{v + 1, static_cast<uint32_t>(s.base - v - 1), 0, now, 0}, now, sink);
     s.base = v;
     s.reordered++;
   }
@@ -180,7 +182,7 @@ void Window::report(Sequence& s, const Run& run, bool jump, GapSink& sink) noexc
 }
 
 /// A pending number came after all: its run loses it, or falls into two.
-void Window::see(Sequence& s, unsigned at, int64_t v, GapSink& sink) noexcept {
+void Window::see(Sequence& s, unsigned at, int64_t v, int64_t now, GapSink& sink) noexcept {
   Run& run = s.runs[at];
   const Run whole = run;
   const auto left = static_cast<uint32_t>(v - whole.first);
@@ -193,10 +195,10 @@ void Window::see(Sequence& s, unsigned at, int64_t v, GapSink& sink) noexcept {
   }
   run.length = left;
   if (!run.pending()) report(s, run, false, sink);  // the part already lost is now a gap of its own
-  if (right > 0) miss(s, at + 1, Run{v + 1, right, 0, whole.noticed, 0}, sink);
+  if (right > 0) miss(s, at + 1, Run{v + 1, right, 0, whole.noticed, 0}, now, sink);
 }
 
-void Window::miss(Sequence& s, unsigned at, const Run& run, GapSink& sink) noexcept {
+void Window::miss(Sequence& s, unsigned at, const Run& run, int64_t now, GapSink& sink) noexcept {
   if (s.run_count == (s.runs ? RunPool::capacity(s.run_class) : 0) && !make_room(s)) {
     // The pool is full. Give up the oldest run's place: its numbers are lost now rather than later.
     Run victim = run;
@@ -210,7 +212,7 @@ void Window::miss(Sequence& s, unsigned at, const Run& run, GapSink& sink) noexc
     }
     if (victim.pending()) {
       settled_early_ += victim.length - victim.lost;
-      lose(s, victim, victim.length, run.noticed, sink);
+      lose(s, victim, victim.length, now, sink);
     }
     return;
   }

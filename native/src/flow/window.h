@@ -84,8 +84,8 @@ class Window {
   bool confirmed(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapSink& sink) noexcept;
   void hold(Sequence& s, Sequence::Hold kind, int64_t number, int64_t now) noexcept;
   void release(Sequence& s) noexcept;
-  void see(Sequence& s, unsigned at, int64_t v, GapSink& sink) noexcept;
-  void miss(Sequence& s, unsigned at, const Run& run, GapSink& sink) noexcept;
+  void see(Sequence& s, unsigned at, int64_t v, int64_t now, GapSink& sink) noexcept;
+  void miss(Sequence& s, unsigned at, const Run& run, int64_t now, GapSink& sink) noexcept;
   void lose_below(Sequence& s, int64_t low, int64_t now, GapSink& sink) noexcept;
   void lose(Sequence& s, Run& run, uint32_t upto, int64_t confirmed, GapSink& sink) noexcept;
   void end_segment(Sequence& s, int64_t end, GapSink& sink) noexcept;
