@@ -1,5 +1,5 @@
 // Builds of native/ other than the release addon: tests, tests under sanitizers, fuzz targets.
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 
 const builds = {
   tests: { dir: "native/build", options: ["-DTAPLINE_TESTS=ON"], targets: ["engine_tests"] },
@@ -23,9 +23,14 @@ const builds = {
 /** Configures and builds; returns the build's folder, or null after printing why it failed. */
 export function buildNative(kind: keyof typeof builds): string | null {
   const { dir, options, targets } = builds[kind];
-  execFileSync("cmake", ["-S", "native", "-B", dir, "-G", "Ninja", "--log-level=WARNING", ...options], {
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  const result = spawnSync("ninja", ["-C", dir, "--quiet", ...targets], { stdio: "inherit" });
-  return result.status === 0 ? dir : null;
+  const run = (program: string, ...args: string[]): boolean => {
+    const { status, stdout, stderr } = spawnSync(program, args, { encoding: "utf8", maxBuffer: 1 << 28 });
+    if (status === 0) return true;
+    const lines = `${stdout}${stderr}`.split("\n");
+    const first = lines.findIndex((line) => /error|FAILED/i.test(line));
+    console.log(`${program} ${args.join(" ")}\n${lines.slice(Math.max(first, 0), first + 40).join("\n")}`);
+    return false;
+  };
+  const configured = run("cmake", "-S", "native", "-B", dir, "-G", "Ninja", ...options);
+  return configured && run("ninja", "-C", dir, ...targets) ? dir : null;
 }
