@@ -77,8 +77,8 @@ native_build() {
       stop "cmake failed (whole log: build/cmake.log)" "rm -rf native/build, then again"
     }
   fi
-  [[ $(ninja -C native/build -n addon 2>&1) != *"no work to do"* ]] || return 0
-  say "building native/"
+  local addon=native/build/tapline.node
+  if [[ ! -f $addon || -n $(find native/src native/CMakeLists.txt -type f -newer $addon -print -quit) ]]; then say "building native/"; fi
   ninja -C native/build addon >build/ninja.log 2>&1 || {
     grep -E -A 4 'error|FAILED' build/ninja.log | head -n 60 >&2
     stop "the native build failed (whole log: build/ninja.log)" "mend what it names; after a change of machine: rm -rf native/build"
