@@ -1,0 +1,21 @@
+// Takes results out of a running analysis, in order, without spinning and without keeping it waiting.
+import { setTimeout as sleep } from "node:timers/promises";
+import type { AnalysisSummary, ResultBatch } from "#domain/analysis.ts";
+import type { Analysis } from "#native/engine.ts";
+
+/** How long to rest when the engine has nothing: far less than it takes to fill its queue. */
+const restMs = 1;
+
+/** Hands every batch to `carry` until the engine is done and nothing is left. */
+export async function takeAll(analysis: Analysis, carry: (batch: ResultBatch) => Promise<void> | void): Promise<AnalysisSummary> {
+  const over = new AbortController();
+  const done = analysis.done.finally(() => over.abort());
+  done.catch(() => undefined); // read below; until then it must not count as unhandled
+  for (;;) {
+    const nothingMore = over.signal.aborted; // looked at before taking: what was put in last is still taken
+    const batch = analysis.take();
+    if (batch !== null) await carry(batch);
+    else if (nothingMore) return done;
+    else await sleep(restMs, undefined, { signal: over.signal }).catch(() => undefined);
+  }
+}
