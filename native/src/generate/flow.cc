@@ -102,8 +102,8 @@ void make_ip(uint64_t round, uint64_t draw, Flow& flow, uint8_t at, uint32_t nea
   uint8_t* transport = ip + (flow.ipv6 ? 40 : 20);
   flow.header_length = static_cast<uint8_t>(transport - flow.header);
   // Ports that no dissector claims; both directions of a pair draw the same two.
-  const auto near_port = static_cast<uint32_t>(49152 + (draw >> 16) % 16000);
-  const auto far_port = static_cast<uint32_t>(21000 + (draw >> 30) % 900);
+  const auto near_port = static_cast<uint32_t>(50000 + (draw >> 16) % 4300);
+  const auto far_port = static_cast<uint32_t>(38000 + (draw >> 30) % 3000);
   switch (flow.kind) {
     case Kind::kEsp:
       flow.header_length = static_cast<uint8_t>(flow.header_length + 8);
