@@ -1,6 +1,6 @@
 """Enters: patterns.json and scapy. Leaves, in the folder named: captures that the project's own generator could not have made, and
 expected.json: file → totals, and per flow (found by the number of its first packet) the counters worked out by hand."""
-import json, struct, sys
+import json, random, struct, sys
 from pathlib import Path
 from scapy.contrib.macsec import MACsec, MACsecSA
 from scapy.all import (AH, ARP, ESP, GRE, ICMP, IP, LLC, TCP, UDP, CookedLinux, Dot1AD, Dot1Q, Dot3, Ether, ICMPv6EchoRequest, IPv6, IPv6ExtHdrDestOpt,
@@ -213,6 +213,24 @@ def clock_goes_back():
     capture("reversed.pcap", rows, flows, times=[0, NS, NS // 5, 29 * NS // 10, 0, 31 * NS // 10])
 
 
+def noise():
+    """Nobody can work these out by hand: numbers around every limit of the text, in odd times. The engine must agree with the oracle."""
+    pick, frames = random.Random(1).choice, []
+    steps = [1] * 40 + [2, 3, -1, -2, 0] * 3 + [64, 65, 1022, 1023, 1024, 1025, 2999, 3000, 3001, 3064, 5000, 1 << 31, (1 << 31) - 1]
+    for i in range(300):
+        number, time, high = pick([1, 1, 0, 5000, 2990, 3100, 0xFFFFFFF0, 0xFFFFF447, 0xFFFFF448, 1 << 31]), pick(range(NS)), 0
+        for _ in range(80):
+            frame = Ether(src=HERE, dst=THERE) / MACsec(SC=1, E=1, C=1, AN=i % 4, PN=MARK, SCI=sci(i, 1)) / DATA
+            frames.append((time, bytes(frame).replace(struct.pack(">I", MARK), struct.pack(">I", number))))
+            high = number if number - high & 0x80000000 == 0 else high
+            number = pick([high + pick(steps), high + pick(steps), number + 1, high - pick(steps), pick([0, 1, 2, 3, 40, 65, 2998, 2999, 3000])] + [high + 1] * 6) & 0xFFFFFFFF
+            time += pick([10**6] * 40 + [0, 10**8, 1_999_000_000, 2 * NS, 2_001_000_000] + [59_900_000_000, 60 * NS, 60_100_000_000] * pick([0, 0, 1]))
+    frames.sort(key=lambda frame: frame[0])
+    for at in range(50, len(frames) - 1, 97):  # some come behind the clock
+        frames[at], frames[at + 1] = frames[at + 1], frames[at]
+    write("noise.pcap", frames)
+
+
 OUT.mkdir(parents=True, exist_ok=True)
 patterns("short", 50 * NS, False)
 patterns("long", 400 * NS, True)
@@ -221,4 +239,5 @@ patterns("again", 50 * NS, False)
 ethernet()
 other_links()
 clock_goes_back()
+noise()
 (OUT / "expected.json").write_text(json.dumps(expected, indent=1))

@@ -54,7 +54,7 @@ class Flow:
         v, rewound = self.hi + d, n < FAR < abs(d) and WRAP - self.hi % WRAP > FAR
         if n == 0 and not (v > 0 and -WINDOW < d <= FAR): return False
         if h and not h["rewound"] and self.hi < h["v"] < v <= h["v"] + NEAR:
-            self.jumps.append([self.hi + 1, h["v"] - 1, h["t"], t, True])
+            if h["v"] > self.hi + 1: self.jumps.append([self.hi + 1, h["v"] - 1, h["t"], t, True])
             self.sums.update({"jumps": 1, "unique": 1, h["unless"]: -1})
             self.hi, self.held, d, rewound = h["v"], None, v - h["v"], False
         elif h and h["rewound"] and rewound and 1 <= abs(n - h["n"]) <= NEAR:

@@ -124,6 +124,14 @@ describe("frames built by scapy", () => {
     expect(differences(expected[file] as Result, found, byHand)).toEqual([]);
     expect(differences(withKeys(await oracle(join(folder, file))), found, byOracle)).toEqual([]);
   });
+
+  test("numbers and times around every limit, at random: the engine counts what the oracle does", async () => {
+    const told = await oracle(join(folder, "noise.pcap"));
+    for (const what of ["reordered", "duplicate", "late", "lost", "jumps", "outliers", "restarts", "evicted"]) {
+      expect(told.flows.filter((flow) => Number(flow[what]) > 0).length, what).toBeGreaterThan(20);
+    }
+    for (const threads of [1, 2, 4]) expect(differences(withKeys(told), await engine(join(folder, "noise.pcap"), threads), byOracle)).toEqual([]);
+  });
 });
 
 describe("captures of the generator", () => {
@@ -152,8 +160,8 @@ describe("captures of the generator", () => {
       told = await oracle(capture);
     });
 
-    // What the truth counts is what was sent and dropped. Nothing settles or goes idle when the whole capture takes less than 2 s.
-    test.skipIf(name.startsWith("slow"))("the oracle counts what the generator did", () => {
+    // The truth knows what was sent and dropped, not when it settled: it says nothing of the slow capture.
+    if (!name.startsWith("slow")) test("the oracle counts what the generator did", () => {
       const fields = ["packets", "bytes", "protocol", "expected", "unique", "reordered", "duplicate", "lost", "gaps", "max_gap", "first_number", "last_number"];
       const counted = truth.flows.map((flow) => ({ ...flow, ...(keyed[String(flow["protocol"])]?.includes("ports") ? { first_number: null } : {}), gap_list: told.flows.find((one) => one.packet === flow.packet)?.gap_list ?? [] }));
       expect(differences({ flows: counted, totals: told.totals }, told, fields)).toEqual([]);
