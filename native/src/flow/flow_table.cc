@@ -132,7 +132,7 @@ Sequence& FlowTable::sequence(uint32_t slot) noexcept {
 
 uint32_t FlowTable::create(const Packet& p, uint32_t tag, int64_t now, uint64_t number,
                            const Tombstone* resumed) noexcept {
-  const uint32_t slot = free_slot();
+  const uint32_t slot = free_slot(now);
   Hot& hot = hot_[slot];
   Cold& cold = cold_[slot];
   const bool numbered = sequenced(p.protocol);
@@ -180,27 +180,30 @@ uint32_t FlowTable::create(const Packet& p, uint32_t tag, int64_t now, uint64_t 
     LinkRecord& link = links_out_.add();
     link = LinkRecord{static_cast<double>(number), static_cast<double>(resumed->packet), {}};
     link.meta[0] = static_cast<uint8_t>(LinkKind::Resumed);
-  } else if (numbered) {
-    if (associations_.size() < kAssociations) {
-      uint64_t shared[4];  // the addresses; IPv4 and MACsec leave the rest 0
-      std::memcpy(shared, cold.source, 16);
-      std::memcpy(shared + 2, cold.destination, 16);
-      uint64_t tags = 0;
-      std::memcpy(&tags, cold.tags, 4);
-      tags = tags << 8 | cold.meta[0];
-      const uint64_t group = p.protocol == Protocol::Macsec
-                                 ? mix(p.sci, tags)
-                                 : mix(mix(mix(shared[0], shared[1]), mix(shared[2], shared[3])), tags);
-      associations_.push_back(Association{group, number});
-    } else {
-      counts_.links_dropped++;
-    }
   }
+  if (numbered) associate(p, cold, resumed != nullptr);
   return slot;
 }
 
+/// Notes the flow among those that share its SCI, or its pair of addresses.
+void FlowTable::associate(const Packet& p, const Cold& cold, bool resumed) noexcept {
+  if (associations_.size() == kAssociations) {
+    counts_.links_dropped++;
+    return;
+  }
+  uint64_t shared[4];  // the addresses; IPv4 leaves the rest 0
+  std::memcpy(shared, cold.source, 16);
+  std::memcpy(shared + 2, cold.destination, 16);
+  const uint64_t tags =
+      uint64_t{p.vlan[0]} << 32 | uint64_t{p.vlan[1]} << 16 | uint64_t{p.tags} << 8 | uint64_t{cold.meta[0]};
+  const uint64_t group = p.protocol == Protocol::Macsec
+                             ? mix(p.sci, tags)
+                             : mix(mix(mix(shared[0], shared[1]), mix(shared[2], shared[3])), tags);
+  associations_.push_back(Association{group, cold.packet, resumed});
+}
+
 /// A slot for a new flow. When the cap is reached, the flow longest unseen among a few gives way.
-uint32_t FlowTable::free_slot() noexcept {
+uint32_t FlowTable::free_slot(int64_t now) noexcept {
   if (free_ == SlotIndex::kNone) {
     if (used_ < limits_.max_flows) return used_++;
     uint32_t victim = victim_hand_;
@@ -208,8 +211,13 @@ uint32_t FlowTable::free_slot() noexcept {
       if (hot_[victim_hand_].last_seen < hot_[victim].last_seen) victim = victim_hand_;
       victim_hand_ = (victim_hand_ + 1) % limits_.max_flows;
     }
-    counts_.cap_evictions++;
-    end(victim, FlowEnd::EvictedCap, hot_[victim].last_seen);
+    const int64_t last = hot_[victim].last_seen;
+    if (now - last > limits_.idle_ns) {  // it had ended anyway, only the sweep had not come by
+      end(victim, FlowEnd::Evicted, last + limits_.idle_ns);
+    } else {
+      counts_.cap_evictions++;
+      end(victim, FlowEnd::EvictedCap, last);
+    }
   }
   const uint32_t slot = free_;
   free_ = cold_[slot].next_free;

@@ -22,11 +22,13 @@ struct FlowLimits {
   uint32_t max_flows;
 };
 
-/// A new association of a SCI or an address pair: candidates that the end of the run chains into links.
+/// A new flow of a SCI or an address pair: candidates that the end of the run chains into links.
 struct Association {
-  uint64_t group;   ///< hash of what the associations share
-  uint64_t packet;  ///< names the flow
+  uint64_t group;        ///< hash of what the flows share
+  uint64_t packet : 63;  ///< names the flow
+  uint64_t resumed : 1;  ///< linked to its old self already; another may still follow it
 };
+static_assert(sizeof(Association) == 16);
 
 class FlowTable final : private GapSink {
  public:
@@ -44,7 +46,7 @@ class FlowTable final : private GapSink {
   };
 
   FlowTable(const FlowLimits& limits, Outbox& outbox);
-  bool allocated() const noexcept { return hot_ && cold_; }
+  bool allocated() const noexcept { return hot_ && cold_ && tombstones_.allocated(); }
 
   /// Follows a batch. `clock` in each packet is already monotonic; `first` is the capture's number of ordinal 0.
   /// Counts each packet per interface as tracked or as an invalid number.
@@ -106,7 +108,8 @@ class FlowTable final : private GapSink {
   uint32_t create(const Packet& p, uint32_t tag, int64_t now, uint64_t number, const Tombstone* resumed) noexcept;
   void end(uint32_t slot, FlowEnd how, int64_t at) noexcept;
   void record(uint32_t slot, FlowEnd how) noexcept;
-  uint32_t free_slot() noexcept;
+  void associate(const Packet& p, const Cold& cold, bool resumed) noexcept;
+  uint32_t free_slot(int64_t now) noexcept;
   void sweep(size_t slots, int64_t now) noexcept;
   Sequence& sequence(uint32_t slot) noexcept;
   void gap(const Gap& gap) noexcept override;

@@ -21,6 +21,7 @@ struct Tombstone {
 class Tombstones {
  public:
   explicit Tombstones(uint32_t limit) : ring_(limit), limit_(limit) {}
+  bool allocated() const noexcept { return static_cast<bool>(ring_); }
 
   void add(const FlowKey& key, uint32_t tag, int64_t hi, uint64_t packet) noexcept {
     Tombstone& place = ring_[next_];

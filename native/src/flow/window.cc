@@ -244,7 +244,8 @@ void Window::drop(Sequence& s, unsigned at) noexcept {
 void Window::end_segment(Sequence& s, int64_t end, GapSink& sink) noexcept {
   for (unsigned i = 0; i < s.run_count; i++) {
     Run& run = s.runs[i];
-    if (run.pending()) lose(s, run, run.length, std::min(run.noticed + settle_, end), sink);
+    if (!run.pending()) continue;
+    lose(s, run, run.length, end - run.noticed < settle_ ? end : run.noticed + settle_, sink);
   }
   s.run_count = 0;
   s.oldest_noticed = kNever;

@@ -11,6 +11,9 @@ constexpr uint64_t kChunk = uint64_t{1} << 20;
 constexpr uint64_t kPacedChunk = uint64_t{64} << 10;  // a stop or a slow pace should not wait for much
 constexpr size_t kOutbox = 64;
 constexpr int64_t kBeforeTime = std::numeric_limits<int64_t>::min();
+/// Times lie between -2^60 and 2^62 ns. With a shift of at most this, no difference of two clocks overflows; beyond,
+/// after some 73 years of passes, the clock stands still.
+constexpr int64_t kMostShift = int64_t{1} << 61;
 }  // namespace
 
 int64_t InterfaceLedger::residue() const noexcept {
@@ -25,7 +28,9 @@ int64_t InterfaceLedger::residue() const noexcept {
 std::unique_ptr<Analysis> Analysis::open(const AnalysisOptions& options, FileStatus& status) {
   auto file = CaptureFile::open(options.path.c_str(), status);
   if (!file) return nullptr;
-  std::unique_ptr<Analysis> analysis(new Analysis(options, std::move(file)));
+  AnalysisOptions sound = options;
+  sound.loop = std::max(1u, options.loop);
+  std::unique_ptr<Analysis> analysis(new Analysis(sound, std::move(file)));
   for (const auto& table : analysis->tables_) {
     if (!table->allocated()) {
       status = FileStatus{"OUT_OF_MEMORY", 0, "the flow table could not be reserved"};
@@ -131,11 +136,13 @@ void Analysis::work(unsigned thread) {
 
 void Analysis::read(uint64_t number, Slot& slot) {
   std::shared_lock shared(interfaces_);
-  slot.chunk.clear();
+  Chunk& chunk = slot.chunk;
+  chunk.clear();
   const uint64_t end = chunk_end(number);
-  const bool known = number % per_pass_ == 0;
-  slot.chunk.begin = known ? file_->first_record() : file_->guess_boundary(chunk_begin(number), end);
-  slot.chunk.read(*file_, slot.chunk.begin, end, seed_);
+  chunk.begin = chunk_begin(number);
+  if (!chunk.touch(*file_, chunk.begin, end)) return;
+  if (number % per_pass_ != 0) chunk.begin = file_->guess_boundary(chunk.begin, end);
+  chunk.read(*file_, chunk.begin, end, seed_);
 }
 
 /// Confirms chunks in order, as far as they have been read. One thread at a time; the lock is let go for repairs.
@@ -162,10 +169,6 @@ void Analysis::confirm(std::unique_lock<std::mutex>& lock) {
       lock.lock();
     }
     Chunk& chunk = next.chunk;
-    if (number % per_pass_ == 0 && number > 0) {  // another pass: time goes on where it stopped
-      shift_ = clock_ - first_time_ +
-               (clock_ - first_time_) / static_cast<int64_t>(std::max<uint64_t>(1, frames_first_pass_));
-    }
     if (frames_ == 0 && chunk.frames() > 0) first_time_ = chunk.times[0];
     next.first_frame = frames_;
     next.clock = clock_;
@@ -176,10 +179,9 @@ void Analysis::confirm(std::unique_lock<std::mutex>& lock) {
     if (chunk.frames() > 0) clock_ = std::max(clock_, chunk.latest + shift_);
     if (totals_.size() < chunk.tally.size()) totals_.resize(chunk.tally.size());
     for (size_t i = 0; i < chunk.tally.size(); i++) totals_[i] += chunk.tally[i];
-    if (number < per_pass_) frames_first_pass_ = frames_;
-    expected_ = std::max(expected_, chunk.reached);
-    bytes_read_.fetch_add(std::max(chunk.reached, chunk_begin(number)) - chunk_begin(number),
-                          std::memory_order_relaxed);
+    const uint64_t reached = std::max(expected_, chunk.reached);
+    bytes_read_.fetch_add(reached - expected_, std::memory_order_relaxed);
+    expected_ = reached;
     packets_.store(frames_, std::memory_order_relaxed);
     next.phase = Phase::kConfirmed;
     confirmed_++;
@@ -188,22 +190,33 @@ void Analysis::confirm(std::unique_lock<std::mutex>& lock) {
       ended_ = true;
     } else if (confirmed_ % per_pass_ == 0) {
       passes_++;
-      expected_ = file_->first_record();
       if (passes_ == options_.loop) {
         ended_ = true;
-      } else if (file_->pcapng()) {
-        lock.unlock();
-        {
-          std::unique_lock alone(interfaces_);
-          file_->rewind();
-        }
-        lock.lock();
-        version_++;
+      } else {
+        start_pass(lock);
       }
     }
     moved_.notify_all();
   }
   confirming_ = false;
+}
+
+/// The file once more: time goes on where it stopped, one mean gap later; the interfaces are those of the beginning.
+void Analysis::start_pass(std::unique_lock<std::mutex>& lock) {
+  expected_ = file_->first_record();
+  if (passes_ == 1 && frames_ > 0) {
+    const int64_t lasted = std::min(clock_ - first_time_, kMostShift);
+    pass_time_ = lasted + lasted / static_cast<int64_t>(std::max<uint64_t>(2, frames_) - 1);
+  }
+  shift_ = pass_time_ > kMostShift - shift_ ? kMostShift : shift_ + pass_time_;
+  if (version_ == pass_version_) return;
+  lock.unlock();
+  {
+    std::unique_lock alone(interfaces_);
+    file_->rewind();
+  }
+  lock.lock();
+  pass_version_ = ++version_;
 }
 
 /// Reads from a place known to be right, applying what changes the file's interfaces on the way.
@@ -223,6 +236,7 @@ void Analysis::read_rightly(Slot& slot, uint64_t from, uint64_t end) {
       }
     }
     std::shared_lock shared(interfaces_);
+    if (!slot.chunk.touch(*file_, from, end)) return;
     slot.chunk.read(*file_, from, end, seed_);
     if (slot.chunk.step != Step::kChanged) return;
     from = slot.chunk.reached;
@@ -297,9 +311,10 @@ AnalysisResult Analysis::result() {
   });
   Gather<LinkRecord> links(ResultKind::kLinks, outbox_);
   for (size_t i = 1; i < all.size(); i++) {
-    if (all[i].group != all[i - 1].group) continue;
+    if (all[i].group != all[i - 1].group || all[i].resumed) continue;
     LinkRecord& link = links.add();
-    link = LinkRecord{static_cast<double>(all[i].packet), static_cast<double>(all[i - 1].packet), {}};
+    link =
+        LinkRecord{static_cast<double>(uint64_t{all[i].packet}), static_cast<double>(uint64_t{all[i - 1].packet}), {}};
     link.meta[0] = static_cast<uint8_t>(LinkKind::Rekey);
   }
   links.flush();

@@ -103,6 +103,7 @@ class Analysis {
   void read(uint64_t number, Slot& slot);
   void confirm(std::unique_lock<std::mutex>& lock);
   void read_rightly(Slot& slot, uint64_t from, uint64_t end);
+  void start_pass(std::unique_lock<std::mutex>& lock);
   void follow(unsigned thread, Slot& slot);
   void follow_paced(Slot& slot);
   AnalysisResult result();
@@ -140,12 +141,13 @@ class Analysis {
   bool confirming_ = false;
   bool ended_ = false;  ///< no chunk after `confirmed_` counts
   unsigned version_ = 0;
-  uint64_t expected_ = 0;  ///< where the next chunk must begin
+  unsigned pass_version_ = 0;  ///< when the pass began
+  uint64_t expected_ = 0;      ///< where the next chunk must begin
   int64_t clock_;
   int64_t shift_ = 0;
+  int64_t pass_time_ = 0;  ///< what each further pass adds to `shift_`
   int64_t first_time_ = 0;
   uint64_t frames_ = 0;
-  uint64_t frames_first_pass_ = 0;
   uint64_t time_reversed_ = 0;
   uint64_t read_again_ = 0;
   unsigned passes_ = 0;

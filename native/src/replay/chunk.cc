@@ -36,16 +36,19 @@ uint64_t Chunk::behind(int64_t clock, int64_t shift) const noexcept {
   return count;
 }
 
+bool Chunk::touch(const CaptureFile& file, uint64_t from, uint64_t end) noexcept {
+  // The last record may reach past `end`.
+  if (from >= end || file.populate(from, std::min(file.size(), end + kReach) - from)) return true;
+  reached = from;
+  step = Step::kBroken;
+  status = FileStatus{"FILE_SHRANK", from, ""};
+  return false;
+}
+
 void Chunk::read(const CaptureFile& file, uint64_t from, uint64_t end, const HashSeed& seed) noexcept {
   reached = from;
   step = Step::kEnd;
   if (from >= end) return;
-  // The last record may reach past `end`.
-  if (!file.populate(from, std::min(file.size(), end + kReach) - from)) {
-    step = Step::kBroken;
-    status = FileStatus{"FILE_SHRANK", from, ""};
-    return;
-  }
   file.warm(from, end);
   const auto threads = static_cast<uint32_t>(parts.size());
   Record record;

@@ -37,6 +37,8 @@ struct Chunk {
   /// Frames whose time lay behind the clock, given the clock before the chunk.
   uint64_t behind(int64_t clock, int64_t shift) const noexcept;
 
+  /// Makes the stretch resident; false, and broken, when the file has shrunk. Before anything of it is looked at.
+  bool touch(const CaptureFile& file, uint64_t from, uint64_t end) noexcept;
   /// Reads on from `from` (appending) until a record boundary at or past `end`.
   void read(const CaptureFile& file, uint64_t from, uint64_t end, const HashSeed& seed) noexcept;
 };

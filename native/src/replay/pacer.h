@@ -22,8 +22,9 @@ class Pacer {
       start_ = now;
       first_clock_ = clock;
     }
-    const int64_t due = start_ + (pps_ > 0 ? static_cast<int64_t>(static_cast<double>(index) * 1e9 / pps_)
-                                           : static_cast<int64_t>(static_cast<double>(clock - first_clock_) / speed_));
+    const double after =
+        pps_ > 0 ? static_cast<double>(index) * 1e9 / pps_ : static_cast<double>(clock - first_clock_) / speed_;
+    const int64_t due = start_ + static_cast<int64_t>(std::min(after, kForever));
     while ((now = now_ns()) < due) {
       if (stop.load(std::memory_order_relaxed)) return false;
       if (due - now > kSpin) sleep(std::min(due - now - kSpin, kSlice));
@@ -43,6 +44,7 @@ class Pacer {
   int64_t max() const { return max_; }
 
  private:
+  static constexpr double kForever = 4e18;       ///< 127 years: a due time always fits
   static constexpr int64_t kSpin = 80'000;       ///< a timer's usual slack
   static constexpr int64_t kSlice = 50'000'000;  ///< how long a stop may wait
   static constexpr int64_t kStep = 1'000;

@@ -29,8 +29,9 @@ constexpr uint32_t kByteOrder = 0x1A2B3C4D;
 constexpr uint32_t kLongestBlock = 128u << 20;
 constexpr uint32_t kFrame = 12;  ///< type, length and the length again
 constexpr size_t kMostInterfaces = 0xFFFF;
-/// Times are kept within this, about 1823 to 2116, so that adding a duration to one never overflows.
-constexpr __int128 kFarthest = int64_t{1} << 62;
+/// Times are kept within these, about 1933 to 2116, so that neither the difference of two nor a later pass's shift
+/// overflows.
+constexpr __int128 kEarliest = -(int64_t{1} << 60), kLatest = int64_t{1} << 62;
 
 constexpr uint32_t padded(uint32_t length) noexcept { return (length + 3) & ~3u; }
 
@@ -111,7 +112,7 @@ Step PcapngFormat::packet(const Block& block, uint64_t offset, Record& out, File
       const auto fraction = static_cast<unsigned __int128>(rest) * 1'000'000'000 / clock.units_per_second;
       time += static_cast<__int128>(seconds) * 1'000'000'000 + static_cast<__int128>(fraction);
     }
-    out.time_ns = static_cast<int64_t>(std::clamp(time, -kFarthest, kFarthest));
+    out.time_ns = static_cast<int64_t>(std::clamp(time, kEarliest, kLatest));
   }
   if (out.captured > clock.limit) [[unlikely]]
     return broken("FILE_BAD_LENGTH", offset, "a captured length of " + std::to_string(out.captured), status);
