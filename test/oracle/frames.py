@@ -1,4 +1,4 @@
-"""Enters: patterns.json and scapy. Leaves, in the folder named: captures that the project's own generator could not have made, and
+"""Enters: patterns.jsonl and scapy. Leaves, in the folder named: captures that the project's own generator could not have made, and
 expected.json: file → totals, and per flow (found by the number of its first packet) the counters worked out by hand."""
 import json, random, struct, sys
 from pathlib import Path
@@ -69,7 +69,8 @@ def schedule(text):
 
 def patterns(group, end, evicted):
     frames, records, totals = [], [], {"arp": 1}
-    for index, pattern in enumerate(json.loads(Path(__file__).with_name("patterns.json").read_text())[group]):
+    lines = map(json.loads, Path(__file__).with_name("patterns.jsonl").read_text().splitlines())
+    for index, pattern in enumerate(line for line in lines if line.get("capture") == group):
         for kind, (protocol, build) in KINDS.items():
             template, place = bytes(build(index)), struct.pack(">I", MARK)
             assert template.count(place) == 1
