@@ -50,10 +50,10 @@ bool FrameBuilder::init(const GenerateOptions& options) {
   sums_.reset(new (std::nothrow) uint32_t[kBlock / 2 + 1]);
   if (!block_ || !sums_) return false;
   Random random(options.seed ^ 0x7061796C6F6164u);
-  // Payloads begin at even offsets, where each byte is one of @, A, …: UDP that starts like that no dissector takes for
-  // RTP, STUN or the like.
+  // Payloads begin at even offsets, where each byte is one of ` to o, and odd ones follow: no dissector takes that for
+  // RTP, STUN, CLTP or the like.
   for (uint32_t at = 0; at < kBlock; at += 8)
-    put64(block_.get() + at, (random.next() & 0x7FFF7FFF7FFF7FFFu) | 0x4000400040004000u);
+    put64(block_.get() + at, (random.next() & 0x0FFF0FFF0FFF0FFFu) | 0x6001600160016001u);
   uint32_t sum = 0;
   for (uint32_t word = 0; word <= kBlock / 2; ++word) {
     sums_[word] = sum;
