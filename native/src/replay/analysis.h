@@ -36,7 +36,7 @@ struct AnalysisOptions {
 struct InterfaceLedger {
   std::string name;
   uint16_t link_type;
-  ChunkTally counts;
+  Tally counts;
   uint64_t tracked;
   uint64_t invalid_number;
   uint64_t capture_drops;  ///< by the capturing program's own account
@@ -152,7 +152,7 @@ class Analysis {
   uint64_t read_again_ = 0;
   unsigned passes_ = 0;
   FileStatus status_;
-  std::vector<ChunkTally> totals_;
+  std::vector<Tally> totals_;
   int64_t engine_ns_ = 0;
 };
 

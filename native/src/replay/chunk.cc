@@ -9,15 +9,6 @@ namespace {
 constexpr uint64_t kReach = 64 << 10;
 }
 
-ChunkTally& ChunkTally::operator+=(const ChunkTally& other) noexcept {
-  seen += other.seen;
-  delivered += other.delivered;
-  decoded += other.decoded;
-  for (size_t i = 0; i < kUndecodableCount; i++) undecodable[i] += other.undecodable[i];
-  for (size_t i = 0; i < kUntrackedCount; i++) untracked[i] += other.untracked[i];
-  return *this;
-}
-
 void Chunk::clear() noexcept {
   for (auto& part : parts) part.clear();
   times.clear();
@@ -55,7 +46,7 @@ void Chunk::read(const CaptureFile& file, uint64_t from, uint64_t end, const Has
   Packet packet;
   while ((step = file.next(reached, end, record, status)) == Step::kRecord) {
     if (record.interface >= tally.size()) tally.resize(record.interface + 1u);
-    ChunkTally& counts = tally[record.interface];
+    Tally& counts = tally[record.interface];
     counts.seen++;
     latest = std::max(latest, record.time_ns);
     packet.time_ns = latest;
@@ -64,15 +55,7 @@ void Chunk::read(const CaptureFile& file, uint64_t from, uint64_t end, const Has
     times.push_back(record.time_ns);
     counts.delivered++;
     decode(record.frame, record.captured, record.wire_length, record.link_type, seed, packet);
-    if (packet.verdict == Verdict::kUndecodable) {
-      counts.undecodable[packet.reason]++;
-      continue;
-    }
-    counts.decoded++;
-    if (packet.verdict == Verdict::kUntracked) {
-      counts.untracked[packet.reason]++;
-      continue;
-    }
+    if (!counts.judge(packet)) continue;
     parts[(uint64_t{packet.shard} * threads) >> 32].push_back(packet);
   }
 }

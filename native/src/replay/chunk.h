@@ -6,20 +6,10 @@
 #include <vector>
 
 #include "decode/decode.h"
+#include "decode/tally.h"
 #include "replay/capture_file.h"
 
 namespace tapline {
-
-/// One interface's share of the ledger, up to where the flow stage takes over.
-struct ChunkTally {
-  uint64_t seen = 0;
-  uint64_t delivered = 0;
-  uint64_t decoded = 0;
-  uint64_t undecodable[kUndecodableCount] = {};
-  uint64_t untracked[kUntrackedCount] = {};
-
-  ChunkTally& operator+=(const ChunkTally& other) noexcept;
-};
 
 struct Chunk {
   uint64_t begin = 0;  ///< first record's offset: known, or guessed
@@ -28,7 +18,7 @@ struct Chunk {
   FileStatus status;
   std::vector<std::vector<Packet>> parts;  ///< by thread; time_ns is the chunk's own running maximum
   std::vector<int64_t> times;              ///< of every frame, as captured
-  std::vector<ChunkTally> tally;           ///< by interface
+  std::vector<Tally> tally;                ///< by interface
   int64_t latest = 0;                      ///< largest of `times`
 
   explicit Chunk(unsigned threads) : parts(threads) {}
