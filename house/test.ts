@@ -2,6 +2,7 @@
 // A suite that crashes, runs no test or skips one counts as failed.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { resolve } from "node:path";
 import { checks } from "./checks.ts";
 import { fuzz } from "./fuzz.ts";
 import { buildNative } from "./native.ts";
@@ -14,6 +15,9 @@ interface Suite {
   readonly name: string;
   readonly run: () => Count;
 }
+
+// scapy is there (house/requirements.txt).
+process.env["PYTHON"] = resolve("build/venv/bin/python");
 
 const results = "build/test";
 rmSync(results, { recursive: true, force: true });
