@@ -135,7 +135,7 @@ struct Outcome {
   std::vector<uint64_t> ledger() const {
     std::vector<uint64_t> all;
     for (const InterfaceLedger& row : result.ledger) {
-      const ChunkTally& c = row.counts;
+      const Tally& c = row.counts;
       all.insert(all.end(), {c.seen, c.delivered, c.decoded, row.tracked, row.invalid_number});
       all.insert(all.end(), c.undecodable, c.undecodable + kUndecodableCount);
       all.insert(all.end(), c.untracked, c.untracked + kUntrackedCount);
