@@ -35,18 +35,33 @@ const noticed = (value: number, shown = grouped(value)): Cell => (value === 0 ? 
 const quietZero = (value: number): Cell => (value === 0 ? { text: "0", mood: "quiet" } : grouped(value));
 
 function protocolTable(totals: ReadonlyMap<string, ProtocolTotals>): string {
-  const columns = [text("protocol"), ...["flows", "packets", "bytes", "lost", "loss", "gaps", "reordered", "duplicate", "late"].map(number)];
+  const columns = [
+    text("protocol"),
+    ...["flows", "packets", "bytes", "lost", "loss", "gaps", "reordered", "duplicate", "late"].map(number),
+  ];
   const row = ([name, t]: readonly [string, ProtocolTotals]): Cell[] => {
     const counted = [name, grouped(t.flows), grouped(t.packets), grouped(t.bytes)];
     // TCP and UDP carry no number that would tell: a 0 there would claim something.
-    if (!followsNumbers(name)) return [...counted, ...Array.from({ length: 6 }, (): Cell => ({ text: "–", mood: "quiet" }))];
-    return [...counted, noticed(t.lost), noticed(t.lost, percent(t.lost, t.expected)), quietZero(t.gaps), quietZero(t.reordered), quietZero(t.duplicate), quietZero(t.late)];
+    if (!followsNumbers(name))
+      return [...counted, ...Array.from({ length: 6 }, (): Cell => ({ text: "–", mood: "quiet" }))];
+    return [
+      ...counted,
+      noticed(t.lost),
+      noticed(t.lost, percent(t.lost, t.expected)),
+      quietZero(t.gaps),
+      quietZero(t.reordered),
+      quietZero(t.duplicate),
+      quietZero(t.late),
+    ];
   };
   return table(columns, [...totals].map(row));
 }
 
 function ledgerTable(ledger: readonly LedgerCounts[]): string {
-  const columns = [text("interface"), ...["seen", "decoded", "tracked", "untracked", "undecodable", "residue"].map(number)];
+  const columns = [
+    text("interface"),
+    ...["seen", "decoded", "tracked", "untracked", "undecodable", "residue"].map(number),
+  ];
   return table(
     columns,
     ledger.map((entry) => [
@@ -66,10 +81,13 @@ function reasonLines(ledger: readonly LedgerCounts[]): string[] {
   return (["untracked", "undecodable"] as const).flatMap((kind) => {
     const reasons = new Map<string, number>();
     for (const entry of ledger) {
-      for (const [reason, packets] of Object.entries(entry[kind])) reasons.set(reason, (reasons.get(reason) ?? 0) + packets);
+      for (const [reason, packets] of Object.entries(entry[kind]))
+        reasons.set(reason, (reasons.get(reason) ?? 0) + packets);
     }
     const present = [...reasons].filter(([, packets]) => packets > 0).toSorted((a, b) => b[1] - a[1]);
-    return present.length === 0 ? [] : [`  ${kind}: ${present.map(([reason, packets]) => `${reason} ${grouped(packets)}`).join(", ")}`];
+    return present.length === 0
+      ? []
+      : [`  ${kind}: ${present.map(([reason, packets]) => `${reason} ${grouped(packets)}`).join(", ")}`];
   });
 }
 
@@ -90,14 +108,17 @@ const worstTable = (worst: readonly FlowCells[]): string =>
 function speedLines({ options, finished: { summary, wallNs } }: Result): string[] {
   const of = (ns: number): string => `${duration(ns)}, ${packetRate(perSecond(summary.packets, ns))}`;
   const threads = `${summary.threads} thread${summary.threads === 1 ? "" : "s"}`;
-  const waited = summary.waitedNs > summary.engineNs / 20 ? `, ${duration(summary.waitedNs)} of it waiting for the database` : "";
+  const waited =
+    summary.waitedNs > summary.engineNs / 20 ? `, ${duration(summary.waitedNs)} of it waiting for the database` : "";
   const lines = [
     `engine   ${of(summary.engineNs)}, ${bitRate(perSecond(summary.bytesRead * 8, summary.engineNs))} of file on ${threads}${waited}`,
     `whole    ${of(wallNs)}: reading, analyzing and storing`,
   ];
   if (summary.pacing !== undefined) {
     const { p50Ns, p99Ns, maxNs } = summary.pacing;
-    lines.push(`pacing   mode ${options.mode}: packets were late by p50 ${duration(p50Ns)}, p99 ${duration(p99Ns)}, at most ${duration(maxNs)}`);
+    lines.push(
+      `pacing   mode ${options.mode}: packets were late by p50 ${duration(p50Ns)}, p99 ${duration(p99Ns)}, at most ${duration(maxNs)}`,
+    );
   }
   return lines;
 }
@@ -106,11 +127,22 @@ function noteLines({ finished: { summary } }: Result): string[] {
   const note = (value: number, says: string): string[] => (value === 0 ? [] : [`${grouped(value)} ${says}`]);
   return [
     ...(summary.complete ? [] : ["This run is incomplete: the reading ended before the file did."]),
-    ...(summary.looped > 1 ? [`The file was read ${summary.looped} times: these figures count each reading, and the rate is that of a loop.`] : []),
-    ...note(summary.timeReversed, "packets had a time before that of a packet already read (the clock does not go back)"),
-    ...note(summary.capEvictions, "flows were ended early to stay within --max-flows: results may depend on the number of threads"),
+    ...(summary.looped > 1
+      ? [`The file was read ${summary.looped} times: these figures count each reading, and the rate is that of a loop.`]
+      : []),
+    ...note(
+      summary.timeReversed,
+      "packets had a time before that of a packet already read (the clock does not go back)",
+    ),
+    ...note(
+      summary.capEvictions,
+      "flows were ended early to stay within --max-flows: results may depend on the number of threads",
+    ),
     ...note(summary.settledEarly, "unseen numbers were counted lost before --settle was over, for want of memory"),
-    ...note(summary.tombstonesDropped, "ended flows were forgotten: if they came back, the outage between is not in the figures"),
+    ...note(
+      summary.tombstonesDropped,
+      "ended flows were forgotten: if they came back, the outage between is not in the figures",
+    ),
     ...note(summary.linksDropped, "links between flows were left out, for want of memory"),
   ];
 }
@@ -136,7 +168,6 @@ export function resultText(result: Result): string {
     `Run ${run} is in ${database}. Look closer: tapline flows ${database} 'lost>0' --sort lost`,
   ].join("\n");
 }
-
 
 /** Stable names; figures are numbers, times ISO 8601 to the nanosecond. */
 export function resultJson({ capture, database, options, finished, verdict }: Result): Record<string, unknown> {
@@ -196,7 +227,10 @@ export function resultJson({ capture, database, options, finished, verdict }: Re
     engine_packets_per_second: perSecond(summary.packets, summary.engineNs),
     whole_ns: wallNs,
     whole_packets_per_second: perSecond(summary.packets, wallNs),
-    pacing: summary.pacing === undefined ? null : { p50_ns: summary.pacing.p50Ns, p99_ns: summary.pacing.p99Ns, max_ns: summary.pacing.maxNs },
+    pacing:
+      summary.pacing === undefined
+        ? null
+        : { p50_ns: summary.pacing.p50Ns, p99_ns: summary.pacing.p99Ns, max_ns: summary.pacing.maxNs },
     truth: verdict ?? null,
   };
 }

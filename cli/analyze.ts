@@ -31,7 +31,8 @@ function engineOptions(path: string, typed: AnalyzeArguments): AnalyzeOptions {
   if ((typed.mode === "speed") !== (typed.speed !== undefined)) {
     throw new UsageError(typed.mode === "speed" ? "--mode speed needs --speed" : "--speed belongs to --mode speed");
   }
-  if (typed.truth !== undefined && typed.loop > 1) throw new UsageError("--truth describes one reading of the file: leave out --loop");
+  if (typed.truth !== undefined && typed.loop > 1)
+    throw new UsageError("--truth describes one reading of the file: leave out --loop");
   return {
     path,
     threads: typed.threads,
@@ -57,26 +58,37 @@ const stepOf = (now: Progress, elapsedNs: number): Step => ({
 export async function analyze(typedCapture: string, database: string, typed: AnalyzeArguments): Promise<number> {
   const capture = checkCapturePath(typedCapture);
   const options = engineOptions(capture, typed);
-  using stop = interruption(() => process.stderr.write("\nStopping: what was done so far is kept. Ctrl-C again quits at once.\n"));
+  using stop = interruption(() =>
+    process.stderr.write("\nStopping: what was done so far is kept. Ctrl-C again quits at once.\n"),
+  );
   const started = performance.now();
   let bar: Disposable | undefined;
   const finished = await run(options, database, {
     signal: stop.signal,
     started: (look) => (bar = progress("analyzing", () => stepOf(look(), (performance.now() - started) * 1e6))),
   }).finally(() => bar?.[Symbol.dispose]());
-  const verdict = typed.truth === undefined ? undefined : await (await import("./truth.ts")).compareRun(database, finished.run, typed.truth);
+  const verdict =
+    typed.truth === undefined
+      ? undefined
+      : await (await import("./truth.ts")).compareRun(database, finished.run, typed.truth);
   const result = { capture, database, options, finished, ...(verdict === undefined ? {} : { verdict }) };
-  process.stdout.write(typed.json === true ? `${JSON.stringify(resultJson(result), undefined, 2)}\n` : `${resultText(result)}\n`);
+  process.stdout.write(
+    typed.json === true ? `${JSON.stringify(resultJson(result), undefined, 2)}\n` : `${resultText(result)}\n`,
+  );
 
   // What was read before the damage is kept and shown; the damage is an error all the same.
   const { fileError } = finished.summary;
   if (fileError !== undefined) process.stderr.write(`${explain(engineError(fileError, capture)).text}\n`);
   if (stop.signal.aborted) {
-    process.stderr.write(`Interrupted: run ${finished.run} holds the first ${grouped(finished.summary.packets)} packets and is marked incomplete.\n`);
+    process.stderr.write(
+      `Interrupted: run ${finished.run} holds the first ${grouped(finished.summary.packets)} packets and is marked incomplete.\n`,
+    );
     return interruptedCode;
   }
   if (verdict !== undefined && !verdict.equal) {
-    process.stderr.write(`${explain(new TaplineError("TRUTH_DIFFERS", { path: typed.truth ?? "", differences: verdict.differences })).text}\n`);
+    process.stderr.write(
+      `${explain(new TaplineError("TRUTH_DIFFERS", { path: typed.truth ?? "", differences: verdict.differences })).text}\n`,
+    );
     return 1;
   }
   return fileError === undefined ? 0 : 1;

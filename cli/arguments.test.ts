@@ -13,9 +13,12 @@ test.each([
   expect(whole(1)(text)).toBe(value);
 });
 
-test.each(["0", "-1", "1.5", "", "ten", "1e400", "0x10", "NaN", "Infinity", "1 000", "9007199254740993"])("%j is no whole number of at least 1", (text) => {
-  expect(() => whole(1)(text)).toThrow(InvalidArgumentError);
-});
+test.each(["0", "-1", "1.5", "", "ten", "1e400", "0x10", "NaN", "Infinity", "1 000", "9007199254740993"])(
+  "%j is no whole number of at least 1",
+  (text) => {
+    expect(() => whole(1)(text)).toThrow(InvalidArgumentError);
+  },
+);
 
 test("a number above the most that is allowed names the range", () => {
   expect(() => whole(1, 64)("65")).toThrow("from 1 to 64");
@@ -28,7 +31,9 @@ test("a rate is a share or a percentage, and bounded", () => {
 });
 
 test("times take units", () => {
-  expect([seconds("2"), seconds("500ms"), seconds("1.5s"), seconds("5m"), seconds("1h")]).toEqual([2, 0.5, 1.5, 300, 3600]);
+  expect([seconds("2"), seconds("500ms"), seconds("1.5s"), seconds("5m"), seconds("1h")]).toEqual([
+    2, 0.5, 1.5, 300, 3600,
+  ]);
   for (const text of ["0", "-1", "1d", "", "s", "1e3"]) expect(() => seconds(text), text).toThrow(InvalidArgumentError);
 });
 

@@ -43,7 +43,8 @@ export const rate =
   (text: string): number => {
     const percent = text.endsWith("%");
     const value = plain(percent ? text.slice(0, -1) : text) / (percent ? 100 : 1);
-    if (!(value >= 0 && value <= most)) throw new InvalidArgumentError(`It must be a rate from 0 to ${most}; 0.05 and 5% are the same.`);
+    if (!(value >= 0 && value <= most))
+      throw new InvalidArgumentError(`It must be a rate from 0 to ${most}; 0.05 and 5% are the same.`);
     return value;
   };
 

@@ -6,10 +6,19 @@
 //   scaling   the seeds' table
 import { interruptedCode, interruption } from "./interruption.ts";
 import { availableMemory, freeDisk, machine } from "./machine.ts";
-import { peakMemory, removeDatabase, timeCommand, timeEngine, timeTcpdump } from "./measure.ts";
+import { commandMemory, engineMemory, removeDatabase, timeCommand, timeEngine, timeTcpdump } from "./measure.ts";
 import { bytes, count, duration, grouped, mebibytes, times } from "./numbers.ts";
 import { interleave, type Rounds, type Series } from "./rounds.ts";
-import { fullSize, scalingJson, scalingRow, scalingSizes, scalingTable, trafficOf, writeScaling, type Row } from "./scaling.ts";
+import {
+  fullSize,
+  scalingJson,
+  scalingRow,
+  scalingSizes,
+  scalingTable,
+  trafficOf,
+  writeScaling,
+  type Row,
+} from "./scaling.ts";
 import { styled, table, type Cell } from "./table.ts";
 import { atLeast, atMost, targetTable, type Target } from "./target.ts";
 import { Workbench, type Made, type Traffic } from "./workbench.ts";
@@ -37,11 +46,17 @@ const seriesRow = ({ name, ns, median: middle, best }: Series, packets: number):
 ]; // biome-ignore format: one list
 
 function seriesTable(series: readonly Series[], packets: number): string {
-  const right = ["median", "best", "worst", "packets/s", "a packet"].map((title) => ({ title, align: "right" }) as const);
-  return table([{ title: "", align: "left" }, ...right], series.map((one) => seriesRow(one, packets)));
+  const right = ["median", "best", "worst", "packets/s", "a packet"].map(
+    (title) => ({ title, align: "right" }) as const,
+  );
+  return table(
+    [{ title: "", align: "left" }, ...right],
+    series.map((one) => seriesRow(one, packets)),
+  );
 }
 
-const voidedText = ({ voided }: Rounds<string>): string => (voided === 0 ? "" : ` ${voided} rounds were voided: the hypervisor took more than 1 % of the processor.`);
+const voidedText = ({ voided }: Rounds<string>): string =>
+  voided === 0 ? "" : ` ${voided} rounds were voided: the hypervisor took more than 1 % of the processor.`;
 
 async function rate(bench: Workbench, typed: BenchReplayArguments, signal: AbortSignal, say: Say): Promise<Part> {
   const made = await bench.make("rate", usual);
@@ -56,8 +71,15 @@ async function rate(bench: Workbench, typed: BenchReplayArguments, signal: Abort
       say(`${head}${voidedText(rounds)}\n${seriesTable(Object.values(rounds.series), made.packets)}\n`);
       return { targets: [], json: { ...rounds } };
     }
-    const rounds = await interleave("measuring", typed.rounds, { tcpdump: () => timeTcpdump(made.path), ...ours }, signal);
-    say(`${head} Median of ${typed.rounds} interleaved rounds.${voidedText(rounds)}\n${seriesTable(Object.values(rounds.series), made.packets)}\n`);
+    const rounds = await interleave(
+      "measuring",
+      typed.rounds,
+      { tcpdump: () => timeTcpdump(made.path), ...ours },
+      signal,
+    );
+    say(
+      `${head} Median of ${typed.rounds} interleaved rounds.${voidedText(rounds)}\n${seriesTable(Object.values(rounds.series), made.packets)}\n`,
+    );
     const { series } = rounds;
     const than = (mine: Series): number => series.tcpdump.median / mine.median;
     return {
@@ -94,10 +116,23 @@ async function cost(bench: Workbench, typed: BenchReplayArguments, signal: Abort
     const { series } = rounds;
     say(
       `Cost: engine on 2 threads, 50 k flows both times, frames of ${sizes.minSize}–${sizes.maxSize} bytes both times.${voidedText(rounds)}\n` +
-        `${table([{ title: "", align: "left" }, ...["median", "best"].map((title) => ({ title: `${title} a packet`, align: "right" }) as const)], Object.values(series).map((s) => [s.name, duration(s.median), duration(s.best)]))}\n`,
+        `${table(
+          [
+            { title: "", align: "left" },
+            ...["median", "best"].map((title) => ({ title: `${title} a packet`, align: "right" }) as const),
+          ],
+          Object.values(series).map((s) => [s.name, duration(s.median), duration(s.best)]),
+        )}\n`,
     );
     return {
-      targets: [atMost("cost of a packet, 10 M beside 500 k packets", series["10 M packets"].median / series["500 k packets"].median, 1.2, times)],
+      targets: [
+        atMost(
+          "cost of a packet, 10 M beside 500 k packets",
+          series["10 M packets"].median / series["500 k packets"].median,
+          1.2,
+          times,
+        ),
+      ],
       json: { ...rounds, ...sizes },
     };
   } finally {
@@ -109,14 +144,18 @@ async function cost(bench: Workbench, typed: BenchReplayArguments, signal: Abort
 async function memory(bench: Workbench, say: Say): Promise<Part> {
   const made = await bench.make("flows", { ...usual, packets: millions(3), flows: millions(1), maxSize: 128 });
   try {
-    const { peak, result } = await peakMemory(made.path, bench.database, 2);
-    say(`Memory: ${grouped(made.packets)} packets, ${grouped(result.peak_flows)} flows alive at once: the whole command held ${mebibytes(peak)} of anonymous memory at most (RssAnon, sampled).\n`);
+    const engine = await engineMemory(made.path, 2);
+    const whole = await commandMemory(made.path, bench.database, 2);
+    say(
+      `Memory: ${grouped(made.packets)} packets, ${grouped(whole.result.peak_flows)} flows alive at once. Anonymous memory at most (RssAnon, sampled), Node's own included: ` +
+        `engine alone ${mebibytes(engine.peak)}, whole command ${mebibytes(whole.peak)}.\n`,
+    );
     return {
       targets: [
-        atLeast("flows alive at once", result.peak_flows, millions(1), grouped),
-        atMost("anonymous memory of the whole command", peak, 256 * 2 ** 20, mebibytes),
+        atLeast("flows alive at once", whole.result.peak_flows, millions(1), grouped),
+        atMost("anonymous memory of the whole command", whole.peak, 256 * 2 ** 20, mebibytes),
       ],
-      json: { peak_rss_anon: peak, peak_flows: result.peak_flows },
+      json: { engine_rss_anon: engine.peak, whole_rss_anon: whole.peak, peak_flows: whole.result.peak_flows },
     };
   } finally {
     bench.remove(made);
@@ -130,11 +169,19 @@ async function scaling(bench: Workbench, typed: BenchReplayArguments, say: Say):
   for (const [i, packets] of [...scalingSizes, fullSize].entries()) {
     rows.push(await scalingRow(bench, trafficOf(packets, 100 + i, packets === fullSize ? sizes : {}), 2, rows.at(-1)));
   }
-  const last = sizes.maxSize < 1504 ? ` The last row's frames have ${sizes.minSize}–${sizes.maxSize} bytes: a larger file would not stay in the page cache here.` : "";
-  say(`Scaling: frames of 64–1504 bytes, 1 % lost, 2 threads; each size read once, by one process, nothing looped.${last}\n${scalingTable(rows)}\n`);
+  const last =
+    sizes.maxSize < 1504
+      ? ` The last row's frames have ${sizes.minSize}–${sizes.maxSize} bytes: a larger file would not stay in the page cache here.`
+      : "";
+  say(
+    `Scaling: frames of 64–1504 bytes, 1 % lost, 2 threads; each size read once, by one process, nothing looped.${last}\n${scalingTable(rows)}\n`,
+  );
   writeScaling(rows, typed);
   const equal = rows.filter((row) => row.verdict.equal && row.residue === 0).length;
-  return { targets: [atLeast("sizes in the scaling table equal to the truth", equal, rows.length, grouped)], json: { rows: scalingJson(rows) } };
+  return {
+    targets: [atLeast("sizes in the scaling table equal to the truth", equal, rows.length, grouped)],
+    json: { rows: scalingJson(rows) },
+  };
 }
 
 export async function benchReplay(typed: BenchReplayArguments): Promise<number> {
@@ -143,7 +190,12 @@ export async function benchReplay(typed: BenchReplayArguments): Promise<number> 
   const say: Say = (text) => void (typed.json === true || process.stdout.write(`${text}\n`));
   const on = machine();
   const caches = [on.l2, on.l3].map((size) => (size === undefined ? "?" : mebibytes(size))).join(" + ");
-  say(styled(`${on.processor}, ${on.cores} cores, L2 + L3 ${caches}, Linux ${on.kernel}; files in ${bench.folder}`, "quiet"));
+  say(
+    styled(
+      `${on.processor}, ${on.cores} cores, L2 + L3 ${caches}, Linux ${on.kernel}; files in ${bench.folder}`,
+      "quiet",
+    ),
+  );
   try {
     const parts = {
       rate: await rate(bench, typed, stop.signal, say),

@@ -15,7 +15,10 @@ const faint = "#d9d9d9";
 const escaped = (text: string): string => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 
 /** 10.0 M → 10 M: an axis has round numbers. */
-const round = (value: number): string => count(value).replace(/\.0+ /, " ").replace(/(\.\d)0 /, "$1 ");
+const round = (value: number): string =>
+  count(value)
+    .replace(/\.0+ /, " ")
+    .replace(/(\.\d)0 /, "$1 ");
 
 /** A round step of 1, 2 or 5 × 10ⁿ that divides `most` into four to eight parts. */
 function stepFor(most: number): number {
@@ -36,7 +39,8 @@ export function chart(title: string, lines: readonly Line[]): string {
   const x = (packets: number): number => size.left + ((Math.log10(packets) - from) / (to - from)) * plotWidth;
   const y = (rate: number): number => size.top + plotHeight * (1 - rate / most);
   const px = (value: number): string => value.toFixed(1);
-  const label = (at: readonly [number, number], text: string, more = ""): string => `<text x="${px(at[0])}" y="${px(at[1])}" ${more}>${escaped(text)}</text>`;
+  const label = (at: readonly [number, number], text: string, more = ""): string =>
+    `<text x="${px(at[0])}" y="${px(at[1])}" ${more}>${escaped(text)}</text>`;
 
   const across = Array.from({ length: Math.round(most / step) + 1 }, (_, i) => i * step).flatMap((rate) => [
     `<line x1="${size.left}" x2="${size.width - size.right}" y1="${px(y(rate))}" y2="${px(y(rate))}" stroke="${rate === 0 ? ink : faint}"/>`,
@@ -47,13 +51,14 @@ export function chart(title: string, lines: readonly Line[]): string {
     label([x(packets), size.height - size.bottom + 20], round(packets), 'text-anchor="middle"'),
   ]);
   // Names stand at the lines' ends, moved apart where those are close.
-  const ends = lines
-    .map((line) => ({ line, at: y(line.points.at(-1)?.[1] ?? 0) }))
-    .toSorted((a, b) => a.at - b.at);
+  const ends = lines.map((line) => ({ line, at: y(line.points.at(-1)?.[1] ?? 0) })).toSorted((a, b) => a.at - b.at);
   for (const [i, end] of ends.entries()) end.at = Math.max(end.at, (ends[i - 1]?.at ?? -Infinity) + 18);
   const drawn = ends.flatMap(({ line, at }) => [
     `<polyline fill="none" stroke="${line.colour}" stroke-width="2.5" stroke-linejoin="round" points="${line.points.map(([p, r]) => `${px(x(p))},${px(y(r))}`).join(" ")}"/>`,
-    ...line.points.map(([p, r]) => `<circle cx="${px(x(p))}" cy="${px(y(r))}" r="4" fill="${line.colour}"><title>${escaped(`${line.name}: ${count(p)} packets, ${count(r)} packets/s`)}</title></circle>`),
+    ...line.points.map(
+      ([p, r]) =>
+        `<circle cx="${px(x(p))}" cy="${px(y(r))}" r="4" fill="${line.colour}"><title>${escaped(`${line.name}: ${count(p)} packets, ${count(r)} packets/s`)}</title></circle>`,
+    ),
     label([x(line.points.at(-1)?.[0] ?? 1) + 12, at + 5], line.name, `fill="${line.colour}" font-weight="600"`),
   ]);
   return [
@@ -63,8 +68,16 @@ export function chart(title: string, lines: readonly Line[]): string {
     ...across,
     ...up,
     ...drawn,
-    label([size.left + plotWidth / 2, size.height - 16], "packets in the capture (logarithmic)", 'text-anchor="middle"'),
-    label([0, 0], "packets per second", `text-anchor="middle" transform="translate(22 ${size.top + plotHeight / 2}) rotate(-90)"`),
+    label(
+      [size.left + plotWidth / 2, size.height - 16],
+      "packets in the capture (logarithmic)",
+      'text-anchor="middle"',
+    ),
+    label(
+      [0, 0],
+      "packets per second",
+      `text-anchor="middle" transform="translate(22 ${size.top + plotHeight / 2}) rotate(-90)"`,
+    ),
     "</svg>",
     "",
   ].join("\n");

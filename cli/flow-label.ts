@@ -18,7 +18,10 @@ export function flowLabel({ raw }: FlowCells): string {
       return `SCI ${sciText(raw, at.sci * 8)} AN ${meta(3)}${vlans.join("")}`;
     case "esp":
     case "ah":
-      return `${address(at.source)} → ${address(at.destination)} SPI 0x${view.getUint32(tags + 4).toString(16).padStart(8, "0")}${vlans.join("")}`;
+      return `${address(at.source)} → ${address(at.destination)} SPI 0x${view
+        .getUint32(tags + 4)
+        .toString(16)
+        .padStart(8, "0")}${vlans.join("")}`;
     default:
       return `${host(at.source)}:${view.getUint16(tags + 4)} → ${host(at.destination)}:${view.getUint16(tags + 6)}${vlans.join("")}`;
   }

@@ -42,18 +42,25 @@ const startNs = 1_700_000_000_000_000_000n;
 function checkOutput(path: string): void {
   const found = statSync(path, { throwIfNoEntry: false });
   if (found !== undefined && !found.isFile()) {
-    throw new TaplineError("FILE_WRITE_FAILED", { path, detail: found.isDirectory() ? "it is a directory" : "it is not a regular file" });
+    throw new TaplineError("FILE_WRITE_FAILED", {
+      path,
+      detail: found.isDirectory() ? "it is a directory" : "it is not a regular file",
+    });
   }
 }
 
 export function generateOptions(typed: GenerateArguments): GenerateOptions {
   if (typed.minSize > typed.maxSize) throw new UsageError("--min-size is above --max-size");
-  if (typed.xpn && typed.protocol !== "macsec" && typed.protocol !== "mixed") throw new UsageError("--xpn is of MACsec: use --protocol macsec or mixed");
-  if (typed.esn && typed.protocol !== "ipsec" && typed.protocol !== "mixed") throw new UsageError("--esn is of ESP: use --protocol ipsec or mixed");
+  if (typed.xpn && typed.protocol !== "macsec" && typed.protocol !== "mixed")
+    throw new UsageError("--xpn is of MACsec: use --protocol macsec or mixed");
+  if (typed.esn && typed.protocol !== "ipsec" && typed.protocol !== "mixed")
+    throw new UsageError("--esn is of ESP: use --protocol ipsec or mixed");
   if (typed.microseconds && typed.pcapng) throw new UsageError("--microseconds is of pcap: leave out --pcapng");
-  if (typed.truth !== undefined && resolve(typed.truth) === resolve(typed.output)) throw new UsageError("--truth and --output name the same file");
+  if (typed.truth !== undefined && resolve(typed.truth) === resolve(typed.output))
+    throw new UsageError("--truth and --output name the same file");
   const flows = typed.flows ?? usualFlows(typed.packets);
-  if (flows > typed.packets) throw new UsageError(`--flows ${flows} is more than --packets ${typed.packets}: every flow needs a packet`);
+  if (flows > typed.packets)
+    throw new UsageError(`--flows ${flows} is more than --packets ${typed.packets}: every flow needs a packet`);
   return {
     path: typed.output,
     ...(typed.truth === undefined ? {} : { truthPath: typed.truth }),

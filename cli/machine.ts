@@ -52,7 +52,9 @@ function processorTime(): readonly [number, number] {
 }
 
 /** Share of the processor that the hypervisor gave to others while `work` ran. */
-export async function stealDuring<T>(work: () => T | Promise<T>): Promise<{ readonly value: T; readonly steal: number }> {
+export async function stealDuring<T>(
+  work: () => T | Promise<T>,
+): Promise<{ readonly value: T; readonly steal: number }> {
   const [stolen, all] = processorTime();
   const value = await work();
   const [stolenAfter, allAfter] = processorTime();

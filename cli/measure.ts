@@ -56,7 +56,11 @@ export const removeDatabase = (path: string): void => {
 };
 
 /** The command as a person types it, from its start to its exit, into a fresh database. */
-export function timeCommand(capture: string, database: string, threads: number): { readonly ns: number; readonly result: AnalyzeJson } {
+export function timeCommand(
+  capture: string,
+  database: string,
+  threads: number,
+): { readonly ns: number; readonly result: AnalyzeJson } {
   removeDatabase(database);
   const { ns, stdout } = timed(command, ["analyze", capture, database, "--threads", String(threads), "--json"]);
   return { ns, result: JSON.parse(stdout) as AnalyzeJson };
@@ -69,17 +73,27 @@ export type Counters = Readonly<Record<(typeof counterNames)[number], number>>;
 
 /** Hardware counters of the engine's process, where perf and the machine offer them. */
 export function countersOf(capture: string, threads: number): Counters | undefined {
-  const perf = spawnSync("perf", ["stat", "-x", ",", "-e", counterNames.join(","), "--", process.execPath, ...readOnceArgs(capture, threads)], { encoding: "utf8" });
+  const perf = spawnSync(
+    "perf",
+    ["stat", "-x", ",", "-e", counterNames.join(","), "--", process.execPath, ...readOnceArgs(capture, threads)],
+    { encoding: "utf8" },
+  );
   if (perf.error || perf.status !== 0) return undefined;
   const rows = perf.stderr.split("\n").map((line) => line.split(","));
   const counts = counterNames.map((name) => Number(rows.find((row) => row[2]?.startsWith(name))?.[0]));
-  return counts.some(Number.isNaN) ? undefined : (Object.fromEntries(counterNames.map((name, i) => [name, counts[i]])) as Counters);
+  return counts.some(Number.isNaN)
+    ? undefined
+    : (Object.fromEntries(counterNames.map((name, i) => [name, counts[i]])) as Counters);
 }
 
-/** Largest anonymous memory of the whole command while it works, in bytes. */
-export async function peakMemory(capture: string, database: string, threads: number): Promise<{ readonly peak: number; readonly result: AnalyzeJson }> {
-  removeDatabase(database);
-  const child = spawn(command, ["analyze", capture, database, "--threads", String(threads), "--json"], { stdio: ["ignore", "pipe", "inherit"] });
+interface Held<Result> {
+  /** largest anonymous memory while it worked, sampled, in bytes */
+  readonly peak: number;
+  readonly result: Result;
+}
+
+async function watchMemory<Result>(program: string, args: readonly string[]): Promise<Held<Result>> {
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
   let stdout = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
   let peak = 0;
@@ -88,12 +102,21 @@ export async function peakMemory(capture: string, database: string, threads: num
       const found = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"));
       peak = Math.max(peak, Number(found?.[1] ?? 0) * 1024);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT" && (error as NodeJS.ErrnoException).code !== "ESRCH") throw error; // it has ended
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== "ENOENT" && code !== "ESRCH") throw error; // those say: it has ended
     }
   }, 2);
-  const { promise, resolve, reject } = Promise.withResolvers<number | null>();
-  child.on("error", reject).on("close", resolve);
-  const status = await promise.finally(() => clearInterval(timer));
-  if (status !== 0) throw new Error(`analyze ${capture} ended with ${status}`);
-  return { peak, result: JSON.parse(stdout) as AnalyzeJson };
+  const ended = Promise.withResolvers<number | null>();
+  child.on("error", ended.reject).on("close", ended.resolve);
+  const status = await ended.promise.finally(() => clearInterval(timer));
+  if (status !== 0) throw new Error(`${program} ${args.join(" ")} ended with ${status}`);
+  return { peak, result: JSON.parse(stdout) as Result };
+}
+
+export const engineMemory = (capture: string, threads: number): Promise<Held<EngineReading>> =>
+  watchMemory(process.execPath, readOnceArgs(capture, threads));
+
+export function commandMemory(capture: string, database: string, threads: number): Promise<Held<AnalyzeJson>> {
+  removeDatabase(database);
+  return watchMemory(command, ["analyze", capture, database, "--threads", String(threads), "--json"]);
 }

@@ -13,5 +13,11 @@ const summary = await takeAll(
 );
 const ns = Number(process.hrtime.bigint() - started);
 process.stdout.write(
-  JSON.stringify({ ns, packets: summary.packets, peakFlows: summary.peakFlows, complete: summary.complete, faults: process.resourceUsage().minorPageFault - faults }),
+  JSON.stringify({
+    ns,
+    packets: summary.packets,
+    peakFlows: summary.peakFlows,
+    complete: summary.complete,
+    faults: process.resourceUsage().minorPageFault - faults,
+  }),
 );

@@ -20,7 +20,12 @@ export interface Rounds<Name extends string> {
 /** More than this share taken by others voids a round. */
 const stealLimit = 0.01;
 
-const seriesOf = (name: string, ns: readonly number[]): Series => ({ name, ns, median: median(ns), best: Math.min(...ns) });
+const seriesOf = (name: string, ns: readonly number[]): Series => ({
+  name,
+  ns,
+  median: median(ns),
+  best: Math.min(...ns),
+});
 
 export async function interleave<Name extends string>(
   title: string,
@@ -48,9 +53,15 @@ export async function interleave<Name extends string>(
       voided += 1;
       continue;
     }
-    if (steal > stealLimit) throw new Error(`the machine is too busy to measure: in ${voided + 1} of ${round + 1} rounds the hypervisor took more than 1 % of the processor`);
+    if (steal > stealLimit)
+      throw new Error(
+        `the machine is too busy to measure: in ${voided + 1} of ${round + 1} rounds the hypervisor took more than 1 % of the processor`,
+      );
     for (const [name, ns] of found) times[name].push(ns);
     valid += 1;
   }
-  return { series: Object.fromEntries(names.map((name) => [name, seriesOf(name, times[name])])) as Record<Name, Series>, voided };
+  return {
+    series: Object.fromEntries(names.map((name) => [name, seriesOf(name, times[name])])) as Record<Name, Series>,
+    voided,
+  };
 }

@@ -5,7 +5,7 @@ import { chart } from "./chart.ts";
 import { usualFlows } from "./generate.ts";
 import { machine } from "./machine.ts";
 import { countersOf, timeCommand, timeEngine } from "./measure.ts";
-import { bitRate, bytes, count, duration, grouped } from "./numbers.ts";
+import { bitRate, count, duration, grouped, mebibytes } from "./numbers.ts";
 import { table, type Cell } from "./table.ts";
 import { compareRun } from "./truth.ts";
 import type { Verdict } from "./verdict.ts";
@@ -37,8 +37,13 @@ const hotBytes = 64;
 function explainDip(made: Made, threads: number): string {
   const { l2, l3 } = machine();
   const hot = made.flows * hotBytes;
-  const fits = l2 !== undefined && hot <= l2 ? `fit the L2 of ${bytes(l2)}` : l3 !== undefined && hot <= l3 ? `fit only the L3 of ${bytes(l3)}` : "fit no cache";
-  const sizes = `the flows' hot lines (${bytes(hot)}) ${fits}`;
+  const fits =
+    l2 !== undefined && hot <= l2
+      ? `fit the L2 of ${mebibytes(l2)}`
+      : l3 !== undefined && hot <= l3
+        ? `fit only the L3 of ${mebibytes(l3)}`
+        : "fit no cache";
+  const sizes = `the flows' hot lines (${mebibytes(hot)}) ${fits}`;
   const counters = countersOf(made.path, threads);
   const per = (events: number): string => (events / made.packets).toFixed(2);
   if (counters !== undefined) {
@@ -50,17 +55,32 @@ function explainDip(made: Made, threads: number): string {
 }
 
 /** One size: made, analyzed once, compared with the truth, explained. */
-export async function scalingRow(bench: Workbench, traffic: Traffic, threads: number, before: Row | undefined): Promise<Row> {
+export async function scalingRow(
+  bench: Workbench,
+  traffic: Traffic,
+  threads: number,
+  before: Row | undefined,
+): Promise<Row> {
   const made = await bench.make(`scaling-${traffic.packets}`, traffic);
   try {
     const { ns, result } = timeCommand(made.path, bench.database, threads);
     const verdict = await compareRun(bench.database, result.run, made.truth);
-    const row = { packets: made.packets, flows: made.flows, bytes: made.bytes, engineNs: result.engine_ns, wholeNs: ns, verdict, residue: result.residue };
+    const row = {
+      packets: made.packets,
+      flows: made.flows,
+      bytes: made.bytes,
+      engineNs: result.engine_ns,
+      wholeNs: ns,
+      verdict,
+      residue: result.residue,
+    };
     const startUp = (ns - result.engine_ns) / ns;
     const notes = [
       ...(before === undefined ? [`${Math.round(startUp * 100)} % of the whole is start-up and database`] : []),
       ...(before !== undefined && dips(row, before) ? [explainDip(made, threads)] : []),
-      ...(verdict.equal && result.residue === 0 ? [] : [`${grouped(verdict.differences)} figures differ from the truth, residue ${result.residue}`]),
+      ...(verdict.equal && result.residue === 0
+        ? []
+        : [`${grouped(verdict.differences)} figures differ from the truth, residue ${result.residue}`]),
     ];
     return { ...row, note: notes.join("; ") };
   } finally {
@@ -80,17 +100,35 @@ export const trafficOf = (packets: number, seed: number, more: Partial<Traffic> 
 });
 
 export function scalingTable(rows: readonly Row[]): string {
-  const right = ["packets", "flows", "engine", "packets/s", "a packet", "bandwidth", "whole", "packets/s", "a packet", "bandwidth"];
-  return table(
-    [...right.map((title) => ({ title, align: "right" }) as const), { title: "truth", align: "left" }, { title: "notes", align: "left" }],
+  const right = [
+    "packets",
+    "flows",
+    "engine",
+    "packets/s",
+    "a packet",
+    "bandwidth",
+    "whole",
+    "packets/s",
+    "a packet",
+    "bandwidth",
+  ];
+  // Notes are sentences: below the table they cost no column.
+  const notes = rows.filter((row) => row.note !== "").map((row) => `  ${grouped(row.packets)}: ${row.note}`);
+  const figures = table(
+    [...right.map((title) => ({ title, align: "right" }) as const), { title: "truth", align: "left" }],
     rows.map((row): Cell[] => [
       grouped(row.packets),
       grouped(row.flows),
-      ...[row.engineNs, row.wholeNs].flatMap((ns) => [duration(ns), count(perSecond(row.packets, ns)), duration(ns / row.packets), bitRate(perSecond(row.bytes * 8, ns))]),
+      ...[row.engineNs, row.wholeNs].flatMap((ns) => [
+        duration(ns),
+        count(perSecond(row.packets, ns)),
+        duration(ns / row.packets),
+        bitRate(perSecond(row.bytes * 8, ns)),
+      ]),
       row.verdict.equal && row.residue === 0 ? { text: "equal", mood: "good" } : { text: "DIFFERENT", mood: "bad" },
-      row.note,
     ]),
   );
+  return [figures, ...notes].join("\n");
 }
 
 export const scalingJson = (rows: readonly Row[]): object[] =>
@@ -115,11 +153,18 @@ const write = (path: string, text: string): void => {
   }
 };
 
-export function writeScaling(rows: readonly Row[], { csv, svg }: { readonly csv?: string; readonly svg?: string }): void {
+export function writeScaling(
+  rows: readonly Row[],
+  { csv, svg }: { readonly csv?: string; readonly svg?: string },
+): void {
   if (csv !== undefined) {
     const objects = scalingJson(rows) as Record<string, number | string | boolean>[];
-    const quoted = (value: number | string | boolean): string => (typeof value === "string" ? `"${value.replaceAll('"', '""')}"` : String(value));
-    write(csv, `${[Object.keys(objects[0] ?? {}).join(","), ...objects.map((row) => Object.values(row).map(quoted).join(","))].join("\n")}\n`);
+    const quoted = (value: number | string | boolean): string =>
+      typeof value === "string" ? `"${value.replaceAll('"', '""')}"` : String(value);
+    write(
+      csv,
+      `${[Object.keys(objects[0] ?? {}).join(","), ...objects.map((row) => Object.values(row).map(quoted).join(","))].join("\n")}\n`,
+    );
   }
   if (svg !== undefined) {
     const line = (name: string, colour: string, ns: (row: Row) => number): Parameters<typeof chart>[1][number] => ({
@@ -127,6 +172,12 @@ export function writeScaling(rows: readonly Row[], { csv, svg }: { readonly csv?
       colour,
       points: rows.map((row) => [row.packets, perSecond(row.packets, ns(row))] as const),
     });
-    write(svg, chart("Packets per second by capture size, each read once", [line("engine", "#0b5cad", (r) => r.engineNs), line("whole process", "#a8430b", (r) => r.wholeNs)]));
+    write(
+      svg,
+      chart("Packets per second by capture size, each read once", [
+        line("engine", "#0b5cad", (r) => r.engineNs),
+        line("whole process", "#a8430b", (r) => r.wholeNs),
+      ]),
+    );
   }
 }

@@ -5,7 +5,16 @@ import { usualFlows } from "./generate.ts";
 import { interruptedCode, interruption } from "./interruption.ts";
 import { timeCommand } from "./measure.ts";
 import { count, duration, grouped, median } from "./numbers.ts";
-import { fullSize, scalingJson, scalingRow, scalingSizes, scalingTable, trafficOf, writeScaling, type Row } from "./scaling.ts";
+import {
+  fullSize,
+  scalingJson,
+  scalingRow,
+  scalingSizes,
+  scalingTable,
+  trafficOf,
+  writeScaling,
+  type Row,
+} from "./scaling.ts";
 import { styled } from "./table.ts";
 import { compareRun } from "./truth.ts";
 import { Workbench, type Traffic } from "./workbench.ts";
@@ -24,7 +33,13 @@ export interface StressArguments {
   readonly json?: boolean;
 }
 
-const queries = ["/api/v1/stats/summary", "/api/v1/flows?limit=1000", "/api/v1/flows?filter=lost%3E0&sort=lost&limit=100", "/api/v1/gaps?limit=100", "/api/v1/ledger"];
+const queries = [
+  "/api/v1/stats/summary",
+  "/api/v1/flows?limit=1000",
+  "/api/v1/flows?filter=lost%3E0&sort=lost&limit=100",
+  "/api/v1/gaps?limit=100",
+  "/api/v1/ledger",
+];
 
 interface Round {
   readonly packets: number;
@@ -35,7 +50,10 @@ interface Round {
 }
 
 /** Asks the API on a free loopback port, as a client would; the summary must say what the analysis said. */
-async function queryAll(database: string, packets: number): Promise<{ readonly ns: number[]; readonly agrees: boolean }> {
+async function queryAll(
+  database: string,
+  packets: number,
+): Promise<{ readonly ns: number[]; readonly agrees: boolean }> {
   const server = await serve({ db: database, host: "127.0.0.1", port: 0 });
   try {
     const ns: number[] = [];
@@ -59,8 +77,17 @@ async function oneRound(bench: Workbench, traffic: Traffic, threads: number): Pr
   try {
     const { ns, result } = timeCommand(made.path, bench.database, threads);
     const verdict = await compareRun(bench.database, result.run, made.truth);
-    const asked = await queryAll(bench.database, result.ledger.reduce((sum, entry) => sum + entry.tracked, 0));
-    return { packets: made.packets, engineNs: result.engine_ns, wholeNs: ns, queryNs: asked.ns, equal: verdict.equal && asked.agrees && result.residue === 0 };
+    const asked = await queryAll(
+      bench.database,
+      result.ledger.reduce((sum, entry) => sum + entry.tracked, 0),
+    );
+    return {
+      packets: made.packets,
+      engineNs: result.engine_ns,
+      wholeNs: ns,
+      queryNs: asked.ns,
+      equal: verdict.equal && asked.agrees && result.residue === 0,
+    };
   } finally {
     bench.remove(made);
   }
@@ -68,7 +95,8 @@ async function oneRound(bench: Workbench, traffic: Traffic, threads: number): Pr
 
 function roundsText(rounds: readonly Round[], seconds: number): string {
   const rates = (ns: (round: Round) => number): number[] => rounds.map((round) => round.packets / (ns(round) / 1e9));
-  const spread = (values: readonly number[]): string => `median ${count(median(values))} packets/s (${count(Math.min(...values))} … ${count(Math.max(...values))})`;
+  const spread = (values: readonly number[]): string =>
+    `median ${count(median(values))} packets/s (${count(Math.min(...values))} … ${count(Math.max(...values))})`;
   const asked = rounds.flatMap((round) => round.queryNs);
   const wrong = rounds.filter((round) => !round.equal).length;
   return [
@@ -76,24 +104,39 @@ function roundsText(rounds: readonly Round[], seconds: number): string {
     `engine   ${spread(rates((round) => round.engineNs))}`,
     `whole    ${spread(rates((round) => round.wholeNs))}`,
     `queries  ${grouped(asked.length)} over HTTP: median ${duration(median(asked))}, slowest ${duration(Math.max(...asked))}`,
-    wrong === 0 ? styled("Every figure of every round equals the truth.", "good") : styled(`${grouped(wrong)} rounds differ from the truth.`, "bad"),
+    wrong === 0
+      ? styled("Every figure of every round equals the truth.", "good")
+      : styled(`${grouped(wrong)} rounds differ from the truth.`, "bad"),
   ].join("\n");
 }
 
 const roundsJson = (rounds: readonly Round[]): object[] =>
-  rounds.map((round) => ({ packets: round.packets, engine_ns: round.engineNs, whole_ns: round.wholeNs, query_ns: round.queryNs, equal_to_truth: round.equal }));
+  rounds.map((round) => ({
+    packets: round.packets,
+    engine_ns: round.engineNs,
+    whole_ns: round.wholeNs,
+    query_ns: round.queryNs,
+    equal_to_truth: round.equal,
+  }));
 
 export async function stress(typed: StressArguments): Promise<number> {
   using stop = interruption();
   using bench = new Workbench(stop.signal);
   const kind = { protocol: typed.protocol, loss: typed.loss };
   let seed = typed.seed;
-  const sizes = [...new Set([...scalingSizes.filter((size) => size < typed.packets), typed.packets, ...(typed.full ? [fullSize] : [])])];
+  const sizes = [
+    ...new Set([
+      ...scalingSizes.filter((size) => size < typed.packets),
+      typed.packets,
+      ...(typed.full ? [fullSize] : []),
+    ]),
+  ];
   const rows: Row[] = [];
   const rounds: Round[] = [];
   const started = performance.now();
   try {
-    for (const packets of sizes) rows.push(await scalingRow(bench, trafficOf(packets, seed++, kind), typed.threads, rows.at(-1)));
+    for (const packets of sizes)
+      rows.push(await scalingRow(bench, trafficOf(packets, seed++, kind), typed.threads, rows.at(-1)));
     if (typed.json !== true) process.stdout.write(`${scalingTable(rows)}\n\n`);
     const traffic = { ...kind, flows: typed.flows ?? usualFlows(typed.packets) };
     const until = performance.now() + typed.duration * 1000;
@@ -103,7 +146,10 @@ export async function stress(typed: StressArguments): Promise<number> {
     if (!stop.signal.aborted) throw error; // an interrupted step fails; what was measured before it counts
   }
   const seconds = (performance.now() - started) / 1000;
-  if (typed.json === true) process.stdout.write(`${JSON.stringify({ scaling: scalingJson(rows), rounds: roundsJson(rounds) }, undefined, 2)}\n`);
+  if (typed.json === true)
+    process.stdout.write(
+      `${JSON.stringify({ scaling: scalingJson(rows), rounds: roundsJson(rounds) }, undefined, 2)}\n`,
+    );
   else if (rounds.length > 0) process.stdout.write(`${roundsText(rounds, seconds)}\n`);
   if (rows.length > 0) writeScaling(rows, typed);
   if (stop.signal.aborted) return interruptedCode;

@@ -20,5 +20,10 @@ export const atMost = (name: string, value: number, limit: number, words: (value
 export const targetTable = (targets: readonly Target[]): string =>
   table(
     ["target", "measured", "promised", "verdict"].map((title) => ({ title, align: "left" })),
-    targets.map((target): Cell[] => [target.name, target.measured, target.promised, target.met ? { text: "met", mood: "good" } : { text: "MISSED", mood: "bad" }]),
+    targets.map((target): Cell[] => [
+      target.name,
+      target.measured,
+      target.promised,
+      target.met ? { text: "met", mood: "good" } : { text: "MISSED", mood: "bad" },
+    ]),
   );

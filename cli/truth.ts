@@ -30,7 +30,8 @@ export interface Truth {
 
 /** The file holds one flow a line, so that one of a million flows is read like one of ten. */
 export async function readTruth(path: string): Promise<Truth> {
-  const bad = (detail: string, cause?: unknown): TaplineError => new TaplineError("TRUTH_UNREADABLE", { path, detail }, { cause });
+  const bad = (detail: string, cause?: unknown): TaplineError =>
+    new TaplineError("TRUTH_UNREADABLE", { path, detail }, { cause });
   const parse = <T>(text: string): T => {
     try {
       return JSON.parse(text) as T;
@@ -78,7 +79,11 @@ const plain = (value: unknown): Value => (typeof value === "number" || typeof va
 const cell = (list: unknown, index: number): Value => (Array.isArray(list) ? plain(list[index]) : null);
 
 /** [what, in truth, found] for everything the two sides know of a flow. */
-function* figures(truth: TruthFlow, found: StoredFlow, previous: number | undefined): Generator<readonly [string, Value, Value]> {
+function* figures(
+  truth: TruthFlow,
+  found: StoredFlow,
+  previous: number | undefined,
+): Generator<readonly [string, Value, Value]> {
   for (const name of keys) yield [name, plain(truth[name]), found[name] ?? null];
   for (const name of counters) yield [name, plain(truth[name]), found[name] ?? 0];
   for (const name of zeros) yield [name, 0, found[name] ?? 0];
@@ -104,7 +109,9 @@ export async function compare(truth: Truth, found: Found): Promise<Verdict> {
     flows += 1;
     const stored = found.flow(flow.packet);
     if (stored === undefined) check(flow.packet, "flow", plain(flow.protocol), null);
-    else for (const [what, inTruth, inRun] of figures(flow, stored, found.previous(flow.packet))) check(flow.packet, what, inTruth, inRun);
+    else
+      for (const [what, inTruth, inRun] of figures(flow, stored, found.previous(flow.packet)))
+        check(flow.packet, what, inTruth, inRun);
   }
   check(0, "flows", flows, found.count);
   for (const reason of new Set([...Object.keys(truth.untracked), ...Object.keys(found.untracked)])) {

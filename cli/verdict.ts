@@ -20,7 +20,8 @@ export interface Verdict {
   readonly first: readonly Difference[];
 }
 
-const shown = (value: number | string | null): string => (typeof value === "number" ? grouped(value) : (value ?? "none"));
+const shown = (value: number | string | null): string =>
+  typeof value === "number" ? grouped(value) : (value ?? "none");
 
 export function verdictText(verdict: Verdict): string {
   const compared = `${grouped(verdict.compared)} figures of ${grouped(verdict.flows)} flows`;
@@ -29,7 +30,8 @@ export function verdictText(verdict: Verdict): string {
   return [
     styled(`Different from the truth: ${grouped(verdict.differences)} of ${compared}.`, "bad"),
     ...verdict.first.map(
-      ({ flow, what, truth, found }) => `  ${flow === 0 ? "the run" : `flow ${grouped(flow)}`}: ${what} is ${shown(found)}, in truth ${shown(truth)}`,
+      ({ flow, what, truth, found }) =>
+        `  ${flow === 0 ? "the run" : `flow ${grouped(flow)}`}: ${what} is ${shown(found)}, in truth ${shown(truth)}`,
     ),
     ...(more > 0 ? [`  and ${grouped(more)} more`] : []),
   ].join("\n");

@@ -37,7 +37,10 @@ export class Workbench implements Disposable {
     }); // biome-ignore format: one list
     const stop = (): void => work.stop();
     this.#signal.addEventListener("abort", stop, { once: true });
-    using _bar = progress(`generating ${grouped(traffic.packets)} packets`, () => ({ share: work.progress().packets / traffic.packets, notes: [] }));
+    using _bar = progress(`generating ${grouped(traffic.packets)} packets`, () => ({
+      share: work.progress().packets / traffic.packets,
+      notes: [],
+    }));
     try {
       const made = await work.done;
       this.#signal.throwIfAborted();

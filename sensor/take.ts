@@ -7,7 +7,10 @@ import type { Analysis } from "#native/engine.ts";
 const restMs = 1;
 
 /** Hands every batch to `carry` until the engine is done and nothing is left. */
-export async function takeAll(analysis: Analysis, carry: (batch: ResultBatch) => Promise<void> | void): Promise<AnalysisSummary> {
+export async function takeAll(
+  analysis: Analysis,
+  carry: (batch: ResultBatch) => Promise<void> | void,
+): Promise<AnalysisSummary> {
   const over = new AbortController();
   const done = analysis.done.finally(() => over.abort());
   done.catch(() => undefined); // read below; until then it must not count as unhandled

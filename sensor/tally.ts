@@ -2,7 +2,21 @@
 import { cellCount, cellOffsets, flowRecord } from "#domain/records.ts";
 import { protocols, type Protocol } from "#domain/vocabulary.ts";
 
-const summed = ["packets", "bytes", "expected", "unique", "reordered", "duplicate", "late", "lost", "pending", "jumps", "outliers", "restarts", "gaps"] as const;
+const summed = [
+  "packets",
+  "bytes",
+  "expected",
+  "unique",
+  "reordered",
+  "duplicate",
+  "late",
+  "lost",
+  "pending",
+  "jumps",
+  "outliers",
+  "restarts",
+  "gaps",
+] as const;
 type Summed = (typeof summed)[number];
 
 export type ProtocolTotals = { flows: number } & Record<Summed, number>;
@@ -47,14 +61,18 @@ export class Tally {
     const copy = records.slice(start * 8, (start + cells) * 8);
     const flow = { numbers: new Float64Array(copy), raw: new Uint8Array(copy) };
     // Of equals the one that came first in the capture: threads finish flows in any order.
-    const place = this.#worst.findIndex((other) => lost > lostOf(other) || (lost === lostOf(other) && packetOf(flow) < packetOf(other)));
+    const place = this.#worst.findIndex(
+      (other) => lost > lostOf(other) || (lost === lostOf(other) && packetOf(flow) < packetOf(other)),
+    );
     this.#worst.splice(place < 0 ? this.#worst.length : place, 0, flow);
     this.#worst.length = Math.min(this.#worst.length, worstKept);
   }
 
   /** Protocols that occurred. */
   get byProtocol(): ReadonlyMap<Protocol, ProtocolTotals> {
-    return new Map(protocols.flatMap((name, i) => ((this.#totals[i]?.flows ?? 0) > 0 ? [[name, this.#totals[i] ?? nothing()]] : [])));
+    return new Map(
+      protocols.flatMap((name, i) => ((this.#totals[i]?.flows ?? 0) > 0 ? [[name, this.#totals[i] ?? nothing()]] : [])),
+    );
   }
   /** At most five, the greatest loss first. */
   get worst(): readonly FlowCells[] {
