@@ -49,7 +49,7 @@ export const gapRecord = {
   last: "number",
   noticed: "time",
   confirmed: "time",
-  /** [0] 1 if a jump, [1] 1 if suspect */
+  /** [0] 1 if a jump, [1] 1 if suspect, [4..7] the flow's restarts before it: a number can be lost once in each segment */
   flags: "bytes",
 } as const satisfies Cells;
 

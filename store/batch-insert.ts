@@ -36,7 +36,7 @@ export class BatchInsert {
   constructor(db: Database) {
     this.#db = db;
     this.#flows = new FlowInsert(db);
-    this.#gap = db.prepare("INSERT INTO gaps VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+    this.#gap = db.prepare("INSERT INTO gaps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
     this.#link = db.prepare("INSERT INTO links VALUES (?, ?, ?, ?)");
     this.#columns = db.prepare("INSERT INTO flow_columns VALUES (?, ?, ?, ?)");
     const added = ["flows", "packets", "bytes", ...sumColumns].map((name) => `${name} = ${name} + excluded.${name}`);
@@ -77,10 +77,11 @@ export class BatchInsert {
     const numbers = new Float64Array(records);
     const times = new BigInt64Array(records);
     const bytes = new Uint8Array(records);
+    const words = new Uint32Array(records);
     for (let r = 0; r < numbers.length; r += gapStride) {
       const flags = (r + gapAt.flags) * 8;
       this.#gap.run(
-        this.#run, numbers[r + gapAt.packet], numbers[r + gapAt.first], numbers[r + gapAt.last],
+        this.#run, numbers[r + gapAt.packet], words[(r + gapAt.flags) * 2 + 1], numbers[r + gapAt.first], numbers[r + gapAt.last],
         times[r + gapAt.noticed], times[r + gapAt.confirmed], bytes[flags], bytes[flags + 1],
       ); // biome-ignore format: one list
     }

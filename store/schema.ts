@@ -89,13 +89,14 @@ CREATE TABLE flows (
 CREATE TABLE gaps (
   run INTEGER NOT NULL,
   packet INTEGER NOT NULL,
+  segment INTEGER NOT NULL,
   first INTEGER NOT NULL,
   last INTEGER NOT NULL,
   noticed_ns INTEGER NOT NULL,
   confirmed_ns INTEGER NOT NULL,
   jump INTEGER NOT NULL,
   suspect INTEGER NOT NULL,
-  PRIMARY KEY (run, packet, first)
+  PRIMARY KEY (run, packet, segment, first)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE links (

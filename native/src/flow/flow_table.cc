@@ -300,6 +300,7 @@ void FlowTable::gap(const Gap& gap) noexcept {
                 gap.confirmed,
                 {}};
   r.flags[0] = gap.jump;
+  std::memcpy(r.flags + 4, &gap.segment, sizeof gap.segment);
 }
 
 /// Frees what has been idle, a few slots at a time. Only memory depends on when this runs: an idle flow ends the same

@@ -178,7 +178,7 @@ void Window::report(Sequence& s, const Run& run, bool jump, GapSink& sink) noexc
   s.min_gap = s.gaps == 0 ? run.length : std::min(s.min_gap, run.length);
   s.max_gap = std::max(s.max_gap, run.length);
   s.gaps++;
-  sink.gap(Gap{run.first, run.last(), run.noticed, run.confirmed, jump});
+  sink.gap(Gap{run.first, run.last(), run.noticed, run.confirmed, s.restarts, jump});
 }
 
 /// A pending number came after all: its run loses it, or falls into two.

@@ -17,6 +17,7 @@ struct Gap {
   int64_t last;
   int64_t noticed;
   int64_t confirmed;
+  uint32_t segment;  ///< restarts of the flow before it
   bool jump;
 };
 
