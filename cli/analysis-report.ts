@@ -1,12 +1,13 @@
 // The result of `tapline analyze`: one text for people, one object for machines.
 import { cellOffsets, flowRecord } from "#domain/records.ts";
 import { timeText } from "#domain/time.ts";
-import { protocols, sequencedProtocols } from "#domain/vocabulary.ts";
+import { sequencedProtocols } from "#domain/vocabulary.ts";
 import type { AnalysisSummary, LedgerCounts } from "#domain/analysis.ts";
 import type { AnalyzeOptions } from "#native/engine.ts";
 import type { Finished } from "#sensor/analyze.ts";
+import { flowName } from "#sensor/flow-name.ts";
 import type { FlowCells, ProtocolTotals } from "#sensor/tally.ts";
-import { flowLabel } from "./flow-label.ts";
+import { flowLabel, protocolName } from "./flow-label.ts";
 import { bitRate, bytes, duration, grouped, packetRate, percent } from "./numbers.ts";
 import { styled, table, type Cell, type Column } from "./table.ts";
 import { verdictText, type Verdict } from "./verdict.ts";
@@ -21,7 +22,7 @@ export interface Result {
 
 const at = cellOffsets(flowRecord);
 const cell = (flow: FlowCells, name: keyof typeof at): number => flow.numbers[at[name]] ?? 0;
-const protocolOf = (flow: FlowCells): string => protocols[flow.raw[at.meta * 8] ?? 0] ?? "?";
+const protocolOf = (flow: FlowCells): string => protocolName(flowName(flow));
 const followsNumbers = (name: string): boolean => (sequencedProtocols as readonly string[]).includes(name);
 
 const perSecond = (amount: number, ns: number): number => (ns > 0 ? amount / (ns / 1e9) : 0);
@@ -97,7 +98,7 @@ const worstTable = (worst: readonly FlowCells[]): string =>
     worst.map((flow) => [
       grouped(cell(flow, "packet")),
       protocolOf(flow),
-      flowLabel(flow),
+      flowLabel(flowName(flow)),
       noticed(cell(flow, "lost")),
       noticed(cell(flow, "lost"), percent(cell(flow, "lost"), cell(flow, "expected"))),
       grouped(cell(flow, "gaps")),
@@ -196,7 +197,7 @@ export function resultJson({ capture, database, options, finished, verdict }: Re
     worst_flows: tally.worst.map((flow) => ({
       flow: cell(flow, "packet"),
       protocol: protocolOf(flow),
-      endpoints: flowLabel(flow),
+      endpoints: flowLabel(flowName(flow)),
       lost: cell(flow, "lost"),
       expected: cell(flow, "expected"),
       gaps: cell(flow, "gaps"),

@@ -49,7 +49,7 @@ function engineOptions(path: string, typed: AnalyzeArguments): AnalyzeOptions {
 const stepOf = (now: Progress, elapsedNs: number): Step => ({
   share: now.bytesTotal === 0 ? 0 : now.bytesRead / now.bytesTotal,
   notes: [
-    `${bytes(now.bytesRead)} of ${bytes(now.bytesTotal)}`,
+    now.bytesRead < now.bytesTotal ? `${bytes(now.bytesRead)} of ${bytes(now.bytesTotal)}` : "read, storing the rest",
     packetRate(now.packets / (elapsedNs / 1e9)),
     `${grouped(now.lost)} lost`,
   ],

@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import { readFileSync } from "node:fs";
 import { Command, Option } from "commander";
+import { sortFields } from "#domain/flow-fields.ts";
 import { positive, rate, seconds, whole } from "./arguments.ts";
 import type { AnalyzeArguments } from "./analyze.ts";
 import type { BenchReplayArguments } from "./bench-replay.ts";
@@ -176,7 +177,7 @@ function benchCommand(done: Done): Command {
 }
 
 function listCommand(done: Done, name: "flows" | "gaps"): Command {
-  const sorts = { flows: ["packets", "bytes", "lost", "last_seen"], gaps: ["size", "noticed"] } as const;
+  const sorts = { flows: sortFields, gaps: ["size", "noticed"] } as const;
   return new Command(name)
     .description(
       name === "flows"
@@ -185,13 +186,20 @@ function listCommand(done: Done, name: "flows" | "gaps"): Command {
     )
     .argument("<results.db>", "a database written by analyze")
     .argument("[filter]", "such as: proto=macsec lost>0 bytes>1e6 src=10.0.0.0/8")
-    .addOption(new Option("--sort <field>", "largest first").choices(sorts[name]))
+    .addOption(
+      new Option(
+        "--sort <field>",
+        name === "flows"
+          ? "largest or latest first (default: as in the capture)"
+          : "largest or earliest first (default: size)",
+      ).choices(sorts[name]),
+    )
     .option("--limit <n>", "rows", whole(1, 1000), 20)
     .addOption(json())
     .addHelpText("after", examples(`${name} results.db`, `${name} results.db 'proto=macsec lost>0' --limit 5`))
     .action(async (database: string, filter: string | undefined, options: ListArguments) => {
       const list = await import("./list.ts");
-      done(await (name === "flows" ? list.listFlows : list.listGaps)(database, filter, options));
+      done((name === "flows" ? list.listFlows : list.listGaps)(database, filter, options));
     });
 }
 
