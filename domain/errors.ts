@@ -45,6 +45,19 @@ export const catalogue = {
   STORE_FAILED: entry("the database {path} failed: {detail}", "what was written before is kept, and the run is marked incomplete"),
   FILTER_SYNTAX: entry("the filter does not parse at column {column}: {detail}", "a filter is terms joined by spaces: proto=macsec lost>0 bytes>1e6 src=10.0.0.0/8", 400),
   FILTER_UNKNOWN_FIELD: entry("the filter has no field {field} (column {column})", "{suggestion}", 400),
+  API_TOKEN_REQUIRED: entry("{host} is not a loopback address: a bearer token is required to listen there", "give a token of at least 16 characters (--token-file), or listen on 127.0.0.1", 500),
+  API_UNAUTHORIZED: entry("this request has no valid bearer token", "send the header: Authorization: Bearer <token>", 401),
+  API_HOST_REFUSED: entry("requests to {host} are not answered here", "use the address the server printed; a page of another site may not ask it", 403),
+  API_BAD_REQUEST: entry("{parameter}: {detail}", "see /api/docs for the parameters", 400),
+  API_BAD_CURSOR: entry("the cursor does not belong to this question", "take next_cursor from the page before and keep filter, sort and run", 400),
+  API_NOT_FOUND: entry("there is nothing at {path}", "see /api/docs for the addresses", 404),
+  API_RUN_NOT_FOUND: entry("there is no run {run}", "see /api/v1/runs", 404),
+  API_FLOW_NOT_FOUND: entry("there is no flow {flow}", "a flow is named <run>-<packet>, see /api/v1/flows", 404),
+  API_RATE_LIMITED: entry("more than {limit} requests in {window}", "wait, or ask for more flows at once", 429),
+  API_OVERLOADED: entry("{limit} questions are waiting already", "try again in a moment", 503),
+  API_FAILED: entry("the request failed: {detail}", "the server's log has the details", 500),
+  PORT_IN_USE: entry("port {port} on {host} is in use", "stop the other program, or choose another port with --port"),
+  HOST_NOT_LOCAL: entry("{host} is no address of this machine", "listen on 127.0.0.1, or on an address that `ip address` shows"),
 } as const satisfies Record<string, Entry>;
 
 export type ErrorCode = keyof typeof catalogue;

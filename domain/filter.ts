@@ -92,7 +92,7 @@ function suggestion(field: string): string {
 
 function parseTerm(filter: string, piece: Piece): Term {
   const fail = (detail: string, offset = 0): TaplineError => new TaplineError("FILTER_SYNTAX", { filter, column: piece.start + offset + 1, detail });
-  const [, not = "", name = "", op = "", rest = ""] = /^(!?)([A-Za-z_]*)(!=|>=|<=|=|>|<)?([^]*)$/.exec(piece.text) ?? [];
+  const [, not = "", name = "", op = "", rest = ""] = /^(!?)((?:[A-Za-z_][A-Za-z0-9_]*)?)(!=|>=|<=|=|>|<)?([^]*)$/.exec(piece.text) ?? [];
   if (name === "") throw fail("a field's name is expected here", not.length);
   if (!Object.hasOwn(flowFields, name))
     throw new TaplineError("FILTER_UNKNOWN_FIELD", { filter, field: name, column: piece.start + not.length + 1, suggestion: suggestion(name) });

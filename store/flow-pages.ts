@@ -1,0 +1,147 @@
+// Pages of the flow list: by the columns in memory where the plan says so, by SQL where not. Both give the same answer.
+import type { Database } from "better-sqlite3";
+import type { Filter } from "#domain/filter.ts";
+import type { Sort } from "#domain/flow-fields.ts";
+import { parseNetwork, within, type Network } from "#domain/network.ts";
+import { FlowIndex } from "./flow-index.ts";
+import { numberOf } from "./flow-match.ts";
+import { planFlows, type FlowPlan } from "./flow-plan.ts";
+import { firstInOrder, selectRows } from "./flow-select.ts";
+import { flowByName, pageOfFlows, type FlowPlace, type FlowRow } from "./queries.ts";
+
+export interface FlowQuery {
+  readonly runs: readonly number[];
+  readonly filter: Filter;
+  readonly sort: Sort;
+  readonly limit: number;
+  readonly after?: FlowPlace;
+}
+
+export interface FlowPage {
+  readonly flows: readonly FlowRow[];
+  /** flows that match, over all pages; null when counting them would take as long as reading them all */
+  readonly total: number | null;
+  /** the last flow's place, when there are more behind it */
+  readonly next: FlowPlace | null;
+  readonly plan: FlowPlan;
+}
+
+type Found = Pick<FlowPage, "total"> & { readonly places: readonly FlowPlace[] };
+
+const isTime = ({ by }: Sort): boolean => by === "first_seen" || by === "last_seen";
+
+const inOrder = (descending: boolean) => (a: FlowPlace, b: FlowPlace): number => {
+  if (a.key !== b.key) return a.key < b.key === descending ? 1 : -1;
+  return a.run - b.run || a.packet - b.packet;
+};
+
+export class FlowPages {
+  readonly #db: Database;
+  /** flows held in memory over all runs; the runs longest unused make room */
+  readonly #limit: number;
+  readonly #indices = new Map<number, FlowIndex>();
+
+  constructor(db: Database, limit: number) {
+    this.#db = db;
+    this.#limit = limit;
+    let spelled = "";
+    let network: Network | undefined;
+    db.function("in_network", { deterministic: true }, (address: unknown, text: unknown) => {
+      if (text !== spelled) [spelled, network] = [String(text), parseNetwork(String(text))];
+      const found = parseNetwork(String(address));
+      return found && network && within(found.bytes, network) ? 1 : 0;
+    });
+  }
+
+  page(query: FlowQuery): FlowPage {
+    const marks = query.runs.map(() => "?").join(", ");
+    const flows = this.#db.prepare(`SELECT coalesce(sum(flows), 0) FROM totals WHERE run IN (${marks})`).pluck().get(...query.runs) as number;
+    let plan = planFlows(query.filter, query.sort.by, flows, this.#limit);
+    const indices = plan.indexed ? query.runs.map((run) => this.#index(run)) : [];
+    if (plan.indexed && !indices.every((index) => index.exact))
+      plan = { indexed: false, note: "the capture spans more than 104 days, more than the index holds to the nanosecond: every flow of the run was read" };
+    const found = plan.indexed ? this.#byColumns(indices, query) : this.#bySql(query);
+    const more = found.places.length > query.limit;
+    const places = more ? found.places.slice(0, query.limit) : found.places;
+    const read = this.#db.prepare<[number, number], FlowRow>(flowByName);
+    // In one transaction: without, each row takes and gives back the read lock.
+    const rows = this.#db.transaction(() => places.map(({ run, packet }) => read.get(run, packet)))();
+    return { flows: rows.filter((row) => row !== undefined), total: found.total, next: more ? (places.at(-1) ?? null) : null, plan };
+  }
+
+  #byColumns(indices: readonly FlowIndex[], query: FlowQuery): Found {
+    const filter = query.filter.filter((term) => term.field !== "run");
+    const places: FlowPlace[] = [];
+    let total = 0;
+    for (const index of indices) {
+      const rows = selectRows(index, filter);
+      total += rows ? rows.length : index.length;
+      places.push(...this.#firstOf(index, rows, query));
+    }
+    if (indices.length > 1) places.sort(inOrder(query.sort.descending));
+    return { total, places: places.slice(0, query.limit + 1) };
+  }
+
+  #firstOf(index: FlowIndex, rows: Uint32Array | undefined, { sort, after, limit }: FlowQuery): FlowPlace[] {
+    const value = numberOf(index, sort.by);
+    const sign = sort.descending ? -1 : 1;
+    const { packet } = index;
+    // What lies at or before the cursor is left out; what is left is compared by keys worked out once.
+    const afterKey = after ? sign * Number(typeof after.key === "bigint" ? after.key - index.baseNs : after.key) : 0;
+    const count = rows ? rows.length : index.length;
+    const kept = new Uint32Array(count);
+    const keys = new Float64Array(count);
+    let length = 0;
+    for (let i = 0; i < count; i++) {
+      const row = rows ? (rows[i] as number) : i;
+      const key = sign * value(row);
+      if (after) {
+        if (key < afterKey) continue;
+        if (key === afterKey && (index.run < after.run || (index.run === after.run && (packet[row] as number) <= after.packet))) continue;
+      }
+      kept[length] = row;
+      keys[length++] = key;
+    }
+    const before = (a: number, b: number): boolean => {
+      const ka = keys[a] as number;
+      const kb = keys[b] as number;
+      return ka < kb || (ka === kb && (packet[kept[a] as number] as number) < (packet[kept[b] as number] as number));
+    };
+    return firstInOrder(length, limit + 1, before).map((item) => {
+      const row = kept[item] as number;
+      const key = value(row);
+      return { key: isTime(sort) ? index.baseNs + BigInt(key) : key, run: index.run, packet: packet[row] as number };
+    });
+  }
+
+  #bySql({ runs, filter, sort, after, limit }: FlowQuery): Found {
+    const sql = pageOfFlows(runs, filter, sort.by, sort.descending, after, limit + 1);
+    const rows = this.#db.prepare<unknown[], { run: number; packet: number; key: string }>(sql.text).all(...sql.values);
+    return { total: null, places: rows.map(({ run, packet, key }) => ({ run, packet, key: isTime(sort) ? BigInt(key) : Number(key) })) };
+  }
+
+  /** The run's columns, with what the writer has added since the last question. */
+  #index(run: number): FlowIndex {
+    let index = this.#indices.get(run);
+    // Last used goes last.
+    this.#indices.delete(run);
+    if (!index) {
+      const flows = this.#db.prepare("SELECT coalesce(sum(flows), 0) FROM totals WHERE run = ?").pluck().get(run) as number;
+      this.#makeRoom(flows);
+      index = new FlowIndex(run, flows);
+    }
+    this.#indices.set(run, index);
+    const parts = this.#db.prepare<[number, number], Uint8Array>("SELECT cells FROM flow_columns WHERE run = ? AND part >= ? ORDER BY part").pluck();
+    for (const cells of parts.iterate(run, index.nextPart)) index.append(cells as Uint8Array);
+    return index;
+  }
+
+  #makeRoom(wanted: number): void {
+    let held = [...this.#indices.values()].reduce((sum, index) => sum + index.packet.length, 0);
+    for (const [run, index] of this.#indices) {
+      if (held + wanted <= this.#limit) return;
+      this.#indices.delete(run);
+      held -= index.packet.length;
+    }
+  }
+}
