@@ -211,7 +211,7 @@ export async function benchReplay(typed: BenchReplayArguments): Promise<number> 
     }
     return typed.strict && targets.some((target) => !target.met) ? 1 : 0;
   } catch (error) {
-    if (stop.signal.aborted) return interruptedCode;
+    if (await stop.explains()) return interruptedCode;
     throw error;
   }
 }

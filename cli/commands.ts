@@ -145,6 +145,7 @@ function benchCommand(done: Done): Command {
     .option("--svg <file>", "draw it")
     .option("--strict", "exit with 1 when a target is missed", false)
     .addOption(json())
+    .addHelpText("after", examples("bench replay", "bench replay --csv replay.csv --svg replay.svg --strict"))
     .action(async (options: BenchReplayArguments) => {
       done(await (await import("./bench-replay.ts")).benchReplay(options));
     });

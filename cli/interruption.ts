@@ -3,6 +3,8 @@
 export interface Interruption extends Disposable {
   readonly signal: AbortSignal;
   readonly requested: Promise<void>;
+  /** Whether a failure came with it: Ctrl-C ends a child first, and reaches this process a moment later. */
+  readonly explains: () => Promise<boolean>;
 }
 
 export const interruptedCode = 130;
@@ -21,6 +23,10 @@ export function interruption(onFirst?: () => void): Interruption {
   return {
     signal: controller.signal,
     requested: requested.promise,
+    explains: async () => {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return controller.signal.aborted;
+    },
     [Symbol.dispose]: () => {
       for (const signal of signals) process.off(signal, ask);
     },

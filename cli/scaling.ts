@@ -34,24 +34,28 @@ const dips = (row: Pick<Row, "packets" | "engineNs">, before: Row): boolean =>
 /** A flow's hot cache line; the rest of its record is touched when something is lost. */
 const hotBytes = 64;
 
-function explainDip(made: Made, threads: number): string {
+/** Whether the size or the moment was to blame: read again, with hardware counters where there are any. */
+function explainDip(made: Made, threads: number, before: Row): string {
   const { l2, l3 } = machine();
   const hot = made.flows * hotBytes;
+  const again = timeEngine(made.path, threads);
+  const cost = again.ns / made.packets;
+  const usual = before.engineNs / before.packets;
+  const counters = countersOf(made.path, threads);
+  const per = (events: number): string => (events / made.packets).toFixed(2);
+  const seen =
+    counters === undefined
+      ? `${per(again.faults)} page faults a packet (no hardware counters here)`
+      : `${per(counters.cycles)} cycles, ${per(counters["cache-misses"])} cache misses and ${per(counters["branch-misses"])} branch misses a packet`;
+  if (cost < usual / 0.9)
+    return `dip, gone when read again (${duration(cost)} a packet): the machine was busy, the size is not the cause; ${seen}`;
   const fits =
     l2 !== undefined && hot <= l2
       ? `fit the L2 of ${mebibytes(l2)}`
       : l3 !== undefined && hot <= l3
-        ? `fit only the L3 of ${mebibytes(l3)}`
+        ? `fit the L3 of ${mebibytes(l3)}, no longer the L2`
         : "fit no cache";
-  const sizes = `the flows' hot lines (${mebibytes(hot)}) ${fits}`;
-  const counters = countersOf(made.path, threads);
-  const per = (events: number): string => (events / made.packets).toFixed(2);
-  if (counters !== undefined) {
-    return `dip: ${sizes}; per packet ${per(counters.cycles)} cycles, ${per(counters["cache-misses"])} cache and ${per(counters["branch-misses"])} branch misses`;
-  }
-  const again = timeEngine(made.path, threads);
-  const back = again.ns / made.packets;
-  return `dip: ${sizes}; ${per(again.faults)} page faults a packet; read again ${duration(back)} a packet (no hardware counters here)`;
+  return `dip, there again when read again (${duration(cost)} a packet): the flows' hot lines (${mebibytes(hot)}) ${fits}; ${seen}`;
 }
 
 /** One size: made, analyzed once, compared with the truth, explained. */
@@ -77,7 +81,7 @@ export async function scalingRow(
     const startUp = (ns - result.engine_ns) / ns;
     const notes = [
       ...(before === undefined ? [`${Math.round(startUp * 100)} % of the whole is start-up and database`] : []),
-      ...(before !== undefined && dips(row, before) ? [explainDip(made, threads)] : []),
+      ...(before !== undefined && dips(row, before) ? [explainDip(made, threads, before)] : []),
       ...(verdict.equal && result.residue === 0
         ? []
         : [`${grouped(verdict.differences)} figures differ from the truth, residue ${result.residue}`]),

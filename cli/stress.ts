@@ -133,24 +133,25 @@ export async function stress(typed: StressArguments): Promise<number> {
   ];
   const rows: Row[] = [];
   const rounds: Round[] = [];
-  const started = performance.now();
+  let started = performance.now();
   try {
     for (const packets of sizes)
       rows.push(await scalingRow(bench, trafficOf(packets, seed++, kind), typed.threads, rows.at(-1)));
-    if (typed.json !== true) process.stdout.write(`${scalingTable(rows)}\n\n`);
     const traffic = { ...kind, flows: typed.flows ?? usualFlows(typed.packets) };
-    const until = performance.now() + typed.duration * 1000;
+    started = performance.now();
+    const until = started + typed.duration * 1000;
     do rounds.push(await oneRound(bench, trafficOf(typed.packets, seed++, traffic), typed.threads));
     while (performance.now() < until && !stop.signal.aborted);
   } catch (error) {
-    if (!stop.signal.aborted) throw error; // an interrupted step fails; what was measured before it counts
+    if (!(await stop.explains())) throw error; // an interrupted step fails; what was measured before it counts
   }
   const seconds = (performance.now() - started) / 1000;
-  if (typed.json === true)
-    process.stdout.write(
-      `${JSON.stringify({ scaling: scalingJson(rows), rounds: roundsJson(rounds) }, undefined, 2)}\n`,
-    );
-  else if (rounds.length > 0) process.stdout.write(`${roundsText(rounds, seconds)}\n`);
+  const text = [
+    ...(rows.length > 0 ? [scalingTable(rows)] : []),
+    ...(rounds.length > 0 ? [roundsText(rounds, seconds)] : []),
+  ];
+  const json = { scaling: scalingJson(rows), rounds: roundsJson(rounds) };
+  process.stdout.write(`${typed.json === true ? JSON.stringify(json, undefined, 2) : text.join("\n\n")}\n`);
   if (rows.length > 0) writeScaling(rows, typed);
   if (stop.signal.aborted) return interruptedCode;
   return rows.every((row) => row.verdict.equal && row.residue === 0) && rounds.every((round) => round.equal) ? 0 : 1;
