@@ -1,4 +1,5 @@
 // tapline flows, tapline gaps: what a database holds, through the same filters as the API.
+import { presentFlow, presentGap } from "#api/present.ts";
 import { parseFilter, pointAtError } from "#domain/filter.ts";
 import type { SortField } from "#domain/flow-fields.ts";
 import { timeText } from "#domain/time.ts";
@@ -61,13 +62,7 @@ export function listFlows(database: string, filter = "", { sort = "packet", limi
     const by = sort as SortField;
     const page = listing.flows(runs, parsed, { by, descending: by !== "packet" && by !== "first_seen" }, limit);
     if (json === true) {
-      const flows = page.flows.map(({ first_ns, last_ns, protocol: _, ...flow }) => ({
-        flow: nameOf(flow),
-        protocol: protocolName({ protocol: _ }),
-        ...flow,
-        first_time: time(first_ns),
-        last_time: time(last_ns),
-      }));
+      const flows = page.flows.map(presentFlow);
       return print(JSON.stringify({ runs, count: flows.length, total: page.total, flows }, undefined, 2));
     }
     if (page.flows.length === 0) return print(`No flow of ${runsText(runs)} matches.`);
@@ -93,16 +88,9 @@ export function listGaps(database: string, filter = "", { sort = "size", limit, 
     const size = (gap: (typeof gaps)[number]): number => gap.last - gap.first + 1;
     if (json === true) {
       const shown = gaps.map((gap) => ({
-        flow: nameOf(gap),
+        ...presentGap(gap),
         protocol: protocolName(gap),
         endpoints: flowLabel(gap),
-        first: gap.first,
-        last: gap.last,
-        size: size(gap),
-        noticed: time(gap.noticed_ns),
-        confirmed: time(gap.confirmed_ns),
-        jump: gap.jump === 1,
-        suspect: gap.suspect === 1,
       }));
       return print(JSON.stringify({ runs, count: shown.length, gaps: shown }, undefined, 2));
     }

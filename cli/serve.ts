@@ -17,7 +17,7 @@ export async function serveUntilStopped(options: ServeArguments): Promise<number
   process.stdout.write(
     `Serving ${options.db} at ${server.url} (all of it: ${server.url}/api/docs). Ctrl-C ends it. Try:\n\n` +
       example("/api/v1/stats/summary") +
-      example("/api/v1/flows?filter=lost%3E0&sort=lost&limit=5") +
+      example("/api/v1/flows?filter=lost%3E0&sort=-lost&limit=5") +
       example("/api/v1/ledger"),
   );
   await stop.requested;

@@ -36,7 +36,7 @@ export interface StressArguments {
 const queries = [
   "/api/v1/stats/summary",
   "/api/v1/flows?limit=1000",
-  "/api/v1/flows?filter=lost%3E0&sort=lost&limit=100",
+  "/api/v1/flows?filter=lost%3E0&sort=-lost&limit=100",
   "/api/v1/gaps?limit=100",
   "/api/v1/ledger",
 ];
