@@ -33,8 +33,8 @@ const opened = answer(() => {
   const reads = new Reads(db, flowsInMemory);
   port.on("message", ({ name, args }: ReaderRequest) => {
     answer(() => {
-      if (name === "close") db.close();
-      else return (reads[name] as (...given: readonly unknown[]) => unknown).apply(reads, args);
+      if (name === "close") return void db.close();
+      return (reads[name] as (...given: unknown[]) => unknown).apply(reads, [...args]);
     });
     if (name === "close") port.close();
   });

@@ -1,0 +1,116 @@
+// The HTTP server: source → routes, with documentation, metrics, limits and guards around them.
+import { readFileSync } from "node:fs";
+import helmet from "@fastify/helmet";
+import rateLimit from "@fastify/rate-limit";
+import swagger from "@fastify/swagger";
+import swaggerUi from "@fastify/swagger-ui";
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from "fastify";
+import { jsonSchemaTransform, validatorCompiler } from "fastify-type-provider-zod";
+import { TaplineError } from "#domain/errors.ts";
+import { openDatabase } from "./database-source.ts";
+import { guard, requireToken } from "./guard.ts";
+import { serveMetrics } from "./metrics.ts";
+import { answerProblems } from "./problem.ts";
+import { serveRoutes } from "./routes.ts";
+import type { Source } from "./source.ts";
+
+export interface ServeOptions {
+  /** path of the database */
+  readonly db: string;
+  /** 0 takes any free one */
+  readonly port?: number;
+  readonly host?: string;
+  /** required on any address that is not loopback */
+  readonly token?: string;
+  /** a file that holds the token; for command lines, which everybody on the machine can read */
+  readonly tokenFile?: string;
+  readonly logger?: FastifyBaseLogger;
+  /** closes the server when aborted */
+  readonly signal?: AbortSignal;
+  /** requests a minute from one address */
+  readonly requestsPerMinute?: number;
+  /** see store/reader.ts */
+  readonly flowsInMemory?: number;
+}
+
+export interface Served {
+  readonly url: string;
+  /** Answers what was asked, then ends. */
+  close(): Promise<void>;
+}
+
+const version = (JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }).version;
+
+// On closing, connections that wait for their next request must not hold the server up.
+const serverOptions = { forceCloseConnections: "idle" } as const;
+
+export async function serve(options: ServeOptions): Promise<Served> {
+  const { db, port = 3001, host = "127.0.0.1", signal } = options;
+  signal?.throwIfAborted();
+  const token = options.tokenFile === undefined ? options.token : readToken(options.tokenFile);
+  requireToken(host, token);
+  const source = await openDatabase(db, options.flowsInMemory === undefined ? {} : { flowsInMemory: options.flowsInMemory });
+  const app: FastifyInstance = options.logger ? Fastify({ loggerInstance: options.logger, ...serverOptions }) : Fastify(serverOptions);
+  app.addHook("onClose", () => source.close());
+  try {
+    await build(app, source, host, token, options.requestsPerMinute ?? 6000);
+    await listen(app, port, host);
+  } catch (error) {
+    await app.close();
+    throw error;
+  }
+  const close = async (): Promise<void> => {
+    signal?.removeEventListener("abort", onAbort);
+    await app.close();
+  };
+  const onAbort = (): void => void close();
+  signal?.addEventListener("abort", onAbort, { once: true });
+  const bound = app.addresses()[0];
+  const actual = typeof bound === "object" ? bound.port : port;
+  return { url: `http://${host.includes(":") ? `[${host}]` : host}:${actual}`, close };
+}
+
+function readToken(path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch (cause) {
+    throw new TaplineError("FILE_UNREADABLE", { path, detail: (cause as Error).message }, { cause });
+  }
+}
+
+async function build(app: FastifyInstance, source: Source, host: string, token: string | undefined, perMinute: number): Promise<void> {
+  app.setValidatorCompiler(validatorCompiler);
+  // The types have seen to the shape of answers already; checking a thousand flows again would cost more than finding them.
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+  answerProblems(app);
+  guard(app, host, token);
+  await app.register(helmet, { contentSecurityPolicy: { directives: { "upgrade-insecure-requests": null } }, hsts: false });
+  await app.register(rateLimit, {
+    max: perMinute,
+    timeWindow: "1 minute",
+    errorResponseBuilder: (_, { after, max }) => new TaplineError("API_RATE_LIMITED", { limit: max, window: `1 minute; wait ${after}` }),
+  });
+  await app.register(swagger, {
+    openapi: { info: { title: "Tapline", version, description: "Where packets get lost. Errors are application/problem+json with a code and a hint." } },
+    transform: jsonSchemaTransform,
+  });
+  await app.register(swaggerUi, {
+    routePrefix: "/api/docs",
+    uiConfig: { validatorUrl: null },
+    // Everything from here, nothing from elsewhere, and no upgrade to https, which is not spoken here.
+    staticCSP: "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; frame-ancestors 'none'",
+  });
+  serveMetrics(app, source);
+  serveRoutes(app, source, version);
+}
+
+async function listen(app: FastifyInstance, port: number, host: string): Promise<void> {
+  try {
+    await app.listen({ port, host });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === "EADDRINUSE") throw new TaplineError("PORT_IN_USE", { port, host }, { cause });
+    if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND") throw new TaplineError("HOST_NOT_LOCAL", { host }, { cause });
+    throw cause;
+  }
+}
