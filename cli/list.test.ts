@@ -63,14 +63,13 @@ test("the gaps of the flows that a filter lets through add up to what those flow
 });
 
 test("the tables are as they were", async () => {
-  expect((await tapline(["flows", "results.db", "lost>0", "--sort", "lost", "--limit", "3"])).stdout).toMatchSnapshot(
-    "worst flows",
-  );
-  expect((await tapline(["flows", "results.db", "proto=tcp,udp", "--limit", "2"])).stdout).toMatchSnapshot(
-    "flows without numbers",
-  );
-  expect((await tapline(["gaps", "results.db", "--limit", "3"])).stdout).toMatchSnapshot("largest gaps");
-  expect((await tapline(["gaps", "results.db", "lost>1e9"])).stdout).toBe("No gap of run 2 matches.\n");
+  // Ports and addresses are the generator's to draw.
+  const table = async (...args: string[]): Promise<string> =>
+    (await tapline(args)).stdout.replaceAll(/:\d+(?= )/g, ":port");
+  expect(await table("flows", "results.db", "lost>0", "--sort", "lost", "--limit", "3")).toMatchSnapshot("worst flows");
+  expect(await table("flows", "results.db", "proto=tcp,udp", "--limit", "2")).toMatchSnapshot("flows without numbers");
+  expect(await table("gaps", "results.db", "--limit", "3")).toMatchSnapshot("largest gaps");
+  expect(await table("gaps", "results.db", "lost>1e9")).toBe("No gap of run 2 matches.\n");
 });
 
 test("a filter that does not parse has a caret under the place", async () => {
