@@ -2,7 +2,6 @@
 import Database from "better-sqlite3";
 import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { pathToFileURL } from "node:url";
 import { TaplineError } from "#domain/errors.ts";
 import { storeError } from "./failure.ts";
 import { applicationId, migrate, schemaVersion } from "./schema.ts";
@@ -72,23 +71,31 @@ export const openForWriting = (path: string, { busyMs = 5000 }: OpenOptions = {}
     }
   });
 
-/** A reader of a WAL database writes to the -shm file beside it. Where it may not, and no WAL is pending, the file alone is all there is. */
+/** A database still in WAL mode has a -shm file beside it that readers write to as well; a finished one has none (finish). */
 function openReadOnly(path: string, busyMs: number): Database.Database {
+  const db = new Database(path, { readonly: true, fileMustExist: true, timeout: busyMs });
   try {
-    const db = new Database(path, { readonly: true, fileMustExist: true, timeout: busyMs });
-    try {
-      db.prepare("SELECT count(*) FROM sqlite_schema").get();
-      return db;
-    } catch (cause) {
-      db.close();
-      throw cause;
-    }
+    db.prepare("SELECT count(*) FROM sqlite_schema").get();
+    return db;
   } catch (cause) {
-    const code = (cause as { code?: string }).code ?? "";
-    const unwritable = code.startsWith("SQLITE_CANTOPEN") || code.startsWith("SQLITE_READONLY");
-    const pending = (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
-    if (!unwritable || pending) throw cause;
-    return new Database(`${pathToFileURL(path).href}?immutable=1`, { readonly: true, timeout: busyMs });
+    db.close();
+    if ((cause as { code?: string }).code?.startsWith("SQLITE_CANTOPEN"))
+      throw new TaplineError("STORE_READ_ONLY", { path, detail: "its last writer did not close it, and the files beside it cannot be made" }, { cause });
+    throw cause;
+  }
+}
+
+/** Everything into the one file, in a mode that can be read anywhere, so that it can be copied and put on a read-only disk. */
+export function finish(db: Database.Database): void {
+  try {
+    db.pragma("busy_timeout = 0");
+    db.pragma("journal_mode = DELETE");
+  } catch (cause) {
+    // Somebody else has it open: then the WAL stays theirs to clear.
+    if (!(cause as { code?: string }).code?.startsWith("SQLITE_BUSY")) throw cause;
+    db.pragma("wal_checkpoint(PASSIVE)");
+  } finally {
+    db.close();
   }
 }
 
@@ -103,7 +110,7 @@ export const openForReading = (path: string, { busyMs = 5000 }: OpenOptions = {}
       db.close();
       if (found === 0) throw new TaplineError("STORE_FOREIGN", { path });
       try {
-        openForWriting(path, { busyMs }).close();
+        finish(openForWriting(path, { busyMs }));
       } catch (cause) {
         if (storeError(cause, path).code === "STORE_READ_ONLY") throw new TaplineError("STORE_OLDER", { path, found, known: schemaVersion }, { cause });
         throw cause;

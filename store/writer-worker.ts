@@ -3,7 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import type { AnalysisSummary, ResultBatch } from "#domain/analysis.ts";
 import { BatchInsert, type RunStart } from "./batch-insert.ts";
 import { posted, storeError, type PostedError } from "./failure.ts";
-import { openForWriting } from "./open.ts";
+import { finish, openForWriting } from "./open.ts";
 
 export interface WriterOptions {
   readonly path: string;
@@ -33,15 +33,6 @@ const answer = (work: () => number): boolean => {
 const opened = answer(() => {
   const db = openForWriting(path, { busyMs });
   const insert = new BatchInsert(db);
-  const close = (): number => {
-    try {
-      // Everything into the one file, so that it can be copied. A reader in the middle of a query keeps the WAL: that is no failure.
-      db.pragma("wal_checkpoint(TRUNCATE)");
-    } finally {
-      db.close();
-    }
-    return 0;
-  };
   const handle = (request: Exclude<WriterRequest, { do: "close" }>): number => {
     if (request.do === "begin") return insert.begin(request.start);
     if (request.do === "write") insert.write(request.batch);
@@ -52,7 +43,10 @@ const opened = answer(() => {
   let failure: unknown;
   port.on("message", (request: WriterRequest) => {
     answer(() => {
-      if (request.do === "close") return close();
+      if (request.do === "close") {
+        finish(db);
+        return 0;
+      }
       if (failure) throw failure;
       try {
         return handle(request);
