@@ -60,7 +60,7 @@ export const openForWriting = (path: string, { busyMs = 5000 }: OpenOptions = {}
       const version = recognise(db, path);
       db.pragma("journal_mode = WAL");
       db.pragma("synchronous = NORMAL");
-      db.pragma("cache_size = -65536");
+      db.pragma("cache_size = -8192"); // rows come in key order: a larger cache was not faster
       // A checkpoint syncs the disk: let a usual run finish before the first one.
       db.pragma("wal_autocheckpoint = 16384");
       if (version < schemaVersion) migrate(db);

@@ -11,6 +11,7 @@ constexpr uint32_t kTombstones = 1u << 18;
 constexpr size_t kRunMemory = size_t{64} << 20;
 constexpr size_t kAssociations = size_t{1} << 22;
 constexpr size_t kSequencesPerArena = 512;
+constexpr uint32_t kForgetEvery = 1u << 13;
 constexpr unsigned kVictimSample = 16;
 constexpr size_t kIndexAhead = 16;
 constexpr size_t kFlowAhead = 8;
@@ -30,12 +31,14 @@ FlowTable::FlowTable(const FlowLimits& limits, Outbox& outbox)
     : limits_(limits),
       hot_(limits.max_flows),
       cold_(limits.max_flows),
+      ipv6_(limits.max_flows),
       tombstones_(kTombstones),
       pool_(kRunMemory),
       window_(limits.settle_ns, pool_),
       flows_out_(ResultKind::kFlows, outbox),
       gaps_out_(ResultKind::kGaps, outbox),
-      links_out_(ResultKind::kLinks, outbox) {}
+      links_out_(ResultKind::kLinks, outbox),
+      associations_(kAssociations) {}
 
 void FlowTable::follow(std::span<const Packet> packets, int64_t clock_floor, int64_t time_shift, uint64_t first,
                        std::vector<Tally>& tally) noexcept {
@@ -61,10 +64,10 @@ bool FlowTable::same(uint32_t slot, const Packet& p) const noexcept {
   const Hot& hot = hot_[slot];
   if (!(hot.key == p.key)) return false;
   if (!p.ipv6) return true;
-  const Cold& cold = cold_[slot];
+  const Ipv6Ends& ends = ipv6_[slot];
   const uint8_t* addresses = p.frame + p.addresses;
-  return std::memcmp(cold.destination, addresses + 16, 16) == 0 &&
-         (sequenced(p.protocol) || std::memcmp(cold.source, addresses, 16) == 0);
+  return std::memcmp(ends.destination, addresses + 16, 16) == 0 &&
+         (sequenced(p.protocol) || std::memcmp(ends.source, addresses, 16) == 0);
 }
 
 void FlowTable::one(const Packet& p, int64_t now, uint64_t number, Tally& tally) noexcept {
@@ -123,9 +126,10 @@ Sequence& FlowTable::sequence(uint32_t slot) noexcept {
     sequence_arenas_.emplace_back(new Sequence[kSequencesPerArena]);
     for (size_t i = kSequencesPerArena; i-- > 0;) free_sequences_.push_back(&sequence_arenas_.back()[i]);
   }
+  const int64_t base = cold.base;
   cold.sequence = free_sequences_.back();
   free_sequences_.pop_back();
-  Window::begin(*cold.sequence, cold.base, false);
+  Window::begin(*cold.sequence, base, false);
   hot_[slot].set(kHasSequence, true);
   return *cold.sequence;
 }
@@ -144,7 +148,6 @@ uint32_t FlowTable::create(const Packet& p, uint32_t tag, int64_t now, uint64_t 
   cold.base = resumed ? resumed->hi + 1 : p.number;
   cold.first_seen = now;
   cold.packet = number;
-  cold.sci = p.sci;
   cold.tag = tag;
   cold.meta[0] = static_cast<uint8_t>(p.protocol);
   cold.meta[2] = p.ipv6;
@@ -161,13 +164,10 @@ uint32_t FlowTable::create(const Packet& p, uint32_t tag, int64_t now, uint64_t 
   }
   if (p.addresses != kNoAddresses) {
     const uint8_t* at = p.frame + p.addresses;
-    if (p.protocol == Protocol::Macsec) {
-      std::memcpy(cold.destination, at, 6);
-      std::memcpy(cold.source, at + 6, 6);
+    if (p.ipv6) {
+      std::memcpy(&ipv6_[slot], at, sizeof(Ipv6Ends));
     } else {
-      const size_t length = p.ipv6 ? 16 : 4;
-      std::memcpy(cold.source, at, length);
-      std::memcpy(cold.destination, at + length, length);
+      std::memcpy(cold.ends, at, p.protocol == Protocol::Macsec ? 12 : 8);
     }
   }
   index_.insert(tag, slot);
@@ -176,30 +176,35 @@ uint32_t FlowTable::create(const Packet& p, uint32_t tag, int64_t now, uint64_t 
   counts_.peak = std::max(counts_.peak, live_flows_);
 
   if (resumed) {
-    Window::begin(sequence(slot), cold.base, true);
+    Window::begin(sequence(slot), resumed->hi + 1, true);
     LinkRecord& link = links_out_.add();
     link = LinkRecord{static_cast<double>(number), static_cast<double>(resumed->packet), {}};
     link.meta[0] = static_cast<uint8_t>(LinkKind::Resumed);
   }
-  if (numbered) associate(p, cold, resumed != nullptr);
+  if (numbered) associate(p, slot, resumed != nullptr);
   return slot;
 }
 
 /// Notes the flow among those that share its SCI, or its pair of addresses.
-void FlowTable::associate(const Packet& p, const Cold& cold, bool resumed) noexcept {
-  if (associations_.size() == kAssociations) {
+void FlowTable::associate(const Packet& p, uint32_t slot, bool resumed) noexcept {
+  if (associated_ == kAssociations) {
     counts_.links_dropped++;
     return;
   }
-  uint64_t shared[4];  // the addresses; IPv4 leaves the rest 0
-  std::memcpy(shared, cold.source, 16);
-  std::memcpy(shared + 2, cold.destination, 16);
-  const uint64_t tags =
-      uint64_t{p.vlan[0]} << 32 | uint64_t{p.vlan[1]} << 16 | uint64_t{p.tags} << 8 | uint64_t{cold.meta[0]};
-  const uint64_t group = p.protocol == Protocol::Macsec
-                             ? mix(p.sci, tags)
-                             : mix(mix(mix(shared[0], shared[1]), mix(shared[2], shared[3])), tags);
-  associations_.push_back(Association{group, cold.packet, resumed});
+  const Cold& cold = cold_[slot];
+  uint64_t ends = 0;
+  if (p.ipv6) {
+    uint64_t words[4];
+    std::memcpy(words, &ipv6_[slot], sizeof words);
+    ends = mix(mix(words[0], words[1]), mix(words[2], words[3]));
+  } else if (p.protocol == Protocol::Macsec) {
+    ends = p.sci;
+  } else {
+    std::memcpy(&ends, cold.ends, sizeof ends);
+  }
+  const uint64_t tags = uint64_t{p.vlan[0]} << 32 | uint64_t{p.vlan[1]} << 16 | uint64_t{p.tags} << 8 |
+                        uint64_t{p.ipv6} << 7 | uint64_t{cold.meta[0]};
+  associations_[associated_++] = Association{mix(ends, tags), cold.packet, resumed};
 }
 
 /// A slot for a new flow. When the cap is reached, the flow longest unseen among a few gives way.
@@ -258,9 +263,17 @@ void FlowTable::record(uint32_t slot, FlowEnd how) noexcept {
   r.meta[1] = static_cast<uint8_t>(how);
   r.meta[5] = hot.has(kWrapped);
   std::memcpy(r.tags, cold.tags, 8);
-  if (cold.meta[0] == static_cast<uint8_t>(Protocol::Macsec)) big_endian(r.sci, cold.sci, 8);
-  std::memcpy(r.source, cold.source, 16);
-  std::memcpy(r.destination, cold.destination, 16);
+  if (hot.has(kIpv6)) {
+    std::memcpy(r.source, ipv6_[slot].source, 16);
+    std::memcpy(r.destination, ipv6_[slot].destination, 16);
+  } else if (cold.meta[0] == static_cast<uint8_t>(Protocol::Macsec)) {
+    big_endian(r.sci, hot.key.a, 8);  // the key is the SCI
+    std::memcpy(r.destination, cold.ends, 6);
+    std::memcpy(r.source, cold.ends + 6, 6);
+  } else {
+    std::memcpy(r.source, cold.ends, 4);
+    std::memcpy(r.destination, cold.ends + 4, 4);
+  }
   if (hot.packets() > 1) {
     r.min_inter_arrival = static_cast<double>(hot.min_inter_arrival);
     r.max_inter_arrival = static_cast<double>(hot.max_inter_arrival);
@@ -327,6 +340,11 @@ void FlowTable::finish(int64_t clock) noexcept {
       lost_ += cold_[slot].sequence->lost - lost;
     }
     record(slot, idle ? FlowEnd::Evicted : FlowEnd::CaptureEnd);
+    if (slot % kForgetEvery == kForgetEvery - 1) {  // recorded flows need no memory while the rest are
+      hot_.forget(slot + 1);
+      cold_.forget(slot);
+      ipv6_.forget(slot);
+    }
   }
   flows_out_.flush();
   gaps_out_.flush();

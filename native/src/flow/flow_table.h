@@ -46,7 +46,7 @@ class FlowTable final : private GapSink {
   };
 
   FlowTable(const FlowLimits& limits, Outbox& outbox);
-  bool allocated() const noexcept { return hot_ && cold_ && tombstones_.allocated(); }
+  bool allocated() const noexcept { return hot_ && cold_ && ipv6_ && associations_ && tombstones_.allocated(); }
 
   /// Follows a batch. `clock` in each packet is already monotonic; `first` is the capture's number of ordinal 0.
   /// Counts each packet per interface as tracked or as an invalid number.
@@ -64,7 +64,7 @@ class FlowTable final : private GapSink {
   const Live& live() const noexcept { return live_; }
   uint64_t tombstones_dropped() const noexcept { return tombstones_.dropped(); }
   uint64_t settled_early() const noexcept { return window_.settled_early(); }
-  std::vector<Association>& associations() noexcept { return associations_; }
+  std::span<const Association> associations() const noexcept { return {associations_.data(), associated_}; }
 
  private:
   enum Flag : uint8_t {
@@ -90,17 +90,25 @@ class FlowTable final : private GapSink {
   };
   static_assert(sizeof(Hot) == 64);
   struct Cold {
-    uint8_t source[16];
-    uint8_t destination[16];
+    uint8_t ends[12];  ///< IPv4: source and destination; MACsec: destination and source MAC, as in the frame; IPv6: see
+                       ///< ipv6_
+    uint32_t tag;      ///< of the index
     uint8_t tags[8];
     uint8_t meta[8];
-    int64_t base;  ///< until there is a Sequence
-    Sequence* sequence;
+    union {
+      int64_t base;  ///< until there is a Sequence
+      Sequence* sequence;
+    };
     int64_t first_seen;
-    uint64_t packet;
-    uint64_t sci;
-    uint32_t tag;  ///< of the index
-    uint32_t next_free;
+    union {
+      uint64_t packet;
+      uint32_t next_free;  ///< while the slot is free
+    };
+  };
+  static_assert(sizeof(Cold) == 56);
+  struct Ipv6Ends {
+    uint8_t source[16];
+    uint8_t destination[16];
   };
 
   void one(const Packet& p, int64_t now, uint64_t number, Tally& tally) noexcept;
@@ -108,7 +116,7 @@ class FlowTable final : private GapSink {
   uint32_t create(const Packet& p, uint32_t tag, int64_t now, uint64_t number, const Tombstone* resumed) noexcept;
   void end(uint32_t slot, FlowEnd how, int64_t at) noexcept;
   void record(uint32_t slot, FlowEnd how) noexcept;
-  void associate(const Packet& p, const Cold& cold, bool resumed) noexcept;
+  void associate(const Packet& p, uint32_t slot, bool resumed) noexcept;
   uint32_t free_slot(int64_t now) noexcept;
   void sweep(size_t slots, int64_t now) noexcept;
   Sequence& sequence(uint32_t slot) noexcept;
@@ -117,6 +125,7 @@ class FlowTable final : private GapSink {
   const FlowLimits limits_;
   Reserved<Hot> hot_;
   Reserved<Cold> cold_;
+  Reserved<Ipv6Ends> ipv6_;  ///< by slot, touched for IPv6 alone
   SlotIndex index_;
   Tombstones tombstones_;
   RunPool pool_;
@@ -124,7 +133,8 @@ class FlowTable final : private GapSink {
   Gather<FlowRecord> flows_out_;
   Gather<GapRecord> gaps_out_;
   Gather<LinkRecord> links_out_;
-  std::vector<Association> associations_;
+  Reserved<Association> associations_;
+  size_t associated_ = 0;
   std::vector<std::unique_ptr<Sequence[]>> sequence_arenas_;
   std::vector<Sequence*> free_sequences_;
   uint32_t used_ = 0;                 ///< slots ever used

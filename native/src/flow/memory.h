@@ -28,12 +28,19 @@ class Reserved {
     if (data_) munmap(data_, bytes_);
   }
 
+  /// Gives the pages of the first `count` back; they read as zeros from now on.
+  void forget(size_t count) noexcept {
+    if (data_) madvise(data_, count * sizeof(T) / kHugePage * kHugePage, MADV_DONTNEED);
+  }
+
   T& operator[](size_t i) noexcept { return data_[i]; }
   const T& operator[](size_t i) const noexcept { return data_[i]; }
   T* data() noexcept { return data_; }
+  const T* data() const noexcept { return data_; }
   explicit operator bool() const noexcept { return data_ != nullptr; }
 
  private:
+  static constexpr size_t kHugePage = size_t{2} << 20;
   T* data_ = nullptr;
   size_t bytes_ = 0;
 };
