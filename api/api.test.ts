@@ -77,7 +77,8 @@ async function refused(path: string, init: RequestInit = {}): Promise<z.output<t
   expect(body.instance).toBe(path);
   return body;
 }
-const names = async (query: string): Promise<string[]> => (await ask(`/api/v1/flows?${query}`, schemas.flowList)).flows.map((found) => found.flow_id);
+const names = async (query: string): Promise<string[]> =>
+  (await ask(`/api/v1/flows?${query}`, schemas.flowList)).flows.map((found) => found.flow_id);
 
 describe("the API of a database", () => {
   test("says that it is well, and which version it is", async () => {
@@ -100,7 +101,11 @@ describe("the API of a database", () => {
       min_inter_arrival_ms: 0.001, max_inter_arrival_ms: 5, avg_inter_arrival_ms: 200, invariant_residue: 0, continues: [],
     }); // biome-ignore format: one answer
     expect((await ask("/api/v1/flows/2-4", schemas.flowDetail)).continues).toEqual([{ flow_id: "2-1", kind: "rekey" }]);
-    expect(await ask("/api/v1/flows/2-4", schemas.flowDetail)).toMatchObject({ duration_seconds: 0, bandwidth_mbps: 0, avg_inter_arrival_ms: 0 });
+    expect(await ask("/api/v1/flows/2-4", schemas.flowDetail)).toMatchObject({
+      duration_seconds: 0,
+      bandwidth_mbps: 0,
+      avg_inter_arrival_ms: 0,
+    });
     expect(await ask("/api/v1/flows/2-3", schemas.flowDetail)).toMatchObject({ source_port: 53, first_sequence: null });
   });
 
@@ -111,7 +116,11 @@ describe("the API of a database", () => {
     expect(await names("filter=lost%3E0&sort=-lost")).toEqual(["2-1", "2-2"]);
     expect(await names("sort=-bytes&run=all")).toEqual(["2-4", "2-3", "2-2", "1-1", "2-1"]);
     expect(await names("filter=run%3D1")).toEqual(["1-1"]);
-    expect(await ask("/api/v1/flows?limit=1&filter=proto%3Dmacsec", schemas.flowList)).toMatchObject({ count: 1, total: 2, indexed: true });
+    expect(await ask("/api/v1/flows?limit=1&filter=proto%3Dmacsec", schemas.flowList)).toMatchObject({
+      count: 1,
+      total: 2,
+      indexed: true,
+    });
   });
 
   test("says when a question has no index, and answers it", async () => {
@@ -125,7 +134,10 @@ describe("the API of a database", () => {
     const seen: string[] = [];
     let path = "/api/v1/flows?limit=1&sort=-packets&run=all";
     for (let cursor: string | null = ""; cursor !== null; ) {
-      const list: z.output<typeof schemas.flowList> = await ask(`${path}${cursor && `&cursor=${cursor}`}`, schemas.flowList);
+      const list: z.output<typeof schemas.flowList> = await ask(
+        `${path}${cursor && `&cursor=${cursor}`}`,
+        schemas.flowList,
+      );
       seen.push(...list.flows.map((found) => found.flow_id));
       cursor = list.next_cursor;
     }
@@ -133,18 +145,28 @@ describe("the API of a database", () => {
     const gaps: number[] = [];
     path = "/api/v1/gaps?limit=1";
     for (let cursor: string | null = ""; cursor !== null; ) {
-      const list: z.output<typeof schemas.gapList> = await ask(`${path}${cursor && `&cursor=${cursor}`}`, schemas.gapList);
+      const list: z.output<typeof schemas.gapList> = await ask(
+        `${path}${cursor && `&cursor=${cursor}`}`,
+        schemas.gapList,
+      );
       gaps.push(...list.gaps.map((gap) => gap.first));
       cursor = list.next_cursor;
     }
     expect(gaps).toEqual([3, 8, 2]);
     const runs = await ask("/api/v1/runs?limit=1", schemas.runList);
-    expect((await ask(`/api/v1/runs?limit=1&cursor=${runs.next_cursor}`, schemas.runList)).runs.map(({ run }) => run)).toEqual([1]);
+    expect(
+      (await ask(`/api/v1/runs?limit=1&cursor=${runs.next_cursor}`, schemas.runList)).runs.map(({ run }) => run),
+    ).toEqual([1]);
   });
 
   test("refuses a cursor of another question, or of nobody's", async () => {
     const { next_cursor } = await ask("/api/v1/flows?limit=1&sort=-packets", schemas.flowList);
-    for (const query of [`sort=packets&cursor=${next_cursor}`, "cursor=abc", `cursor=${Buffer.from('["x","1",1,1]').toString("base64url")}`, "cursor=bnVsbA"])
+    for (const query of [
+      `sort=packets&cursor=${next_cursor}`,
+      "cursor=abc",
+      `cursor=${Buffer.from('["x","1",1,1]').toString("base64url")}`,
+      "cursor=bnVsbA",
+    ])
       expect((await refused(`/api/v1/flows?${query}`)).code).toBe("API_BAD_CURSOR");
     expect((await refused("/api/v1/gaps?cursor=WzFd")).code).toBe("API_BAD_CURSOR");
   });
@@ -152,13 +174,19 @@ describe("the API of a database", () => {
   test("tells gaps of any protocol, runs, protocols and the ledger", async () => {
     const { gaps } = await ask("/api/v1/flows/2-1/gaps", schemas.gapList);
     expect(gaps.map(({ first, last, size, jump }) => [first, last, size, jump])).toEqual([[3, 5, 3, false], [8, 8, 1, true]]); // biome-ignore format: rows
-    expect((await ask("/api/v1/flows/2-2/gaps", schemas.gapList)).gaps[0]).toMatchObject({ suspect: true, noticed: "2026-09-21T14:13:20.000000001Z" });
+    expect((await ask("/api/v1/flows/2-2/gaps", schemas.gapList)).gaps[0]).toMatchObject({
+      suspect: true,
+      noticed: "2026-09-21T14:13:20.000000001Z",
+    });
     expect((await ask("/api/v1/flows/2-3/gaps", schemas.gapList)).count).toBe(0);
     expect((await ask("/api/v1/runs", schemas.runList)).runs).toMatchObject([{ run: 2, source: "new.pcap", complete: true, options: { threads: 2 } }, { run: 1, complete: false, finished: true }]); // biome-ignore format: rows
     const { protocols } = await ask("/api/v1/protocols", schemas.protocolList);
     expect(protocols.map(({ protocol, flows, lost }) => [protocol, flows, lost])).toEqual([["macsec", 2, 4], ["esp", 1, 1], ["ah", 0, 0], ["tcp", 0, 0], ["udp", 1, 0]]); // biome-ignore format: rows
     const ledger = await ask("/api/v1/ledger", schemas.ledger);
-    expect(ledger).toMatchObject({ residue: 0, interfaces: [{ seen: 1000, undecodable: { truncated: 2 }, untracked: { arp: 5, ike: 3 } }] });
+    expect(ledger).toMatchObject({
+      residue: 0,
+      interfaces: [{ seen: 1000, undecodable: { truncated: 2 }, untracked: { arp: 5, ike: 3 } }],
+    });
   });
 
   test("gives Prometheus the newest run and its own requests", async () => {
@@ -181,9 +209,14 @@ describe("the API of a database", () => {
     const policy = page.headers.get("content-security-policy") ?? "";
     expect(policy).toContain("default-src 'self'");
     expect(`${policy}${html}`).not.toMatch(/https?:|upgrade-insecure/);
-    for (const [, asset] of html.matchAll(/(?:src|href)="(\.\/[^"]+)"/g)) expect((await get(`/api/docs/${asset}`)).status).toBe(200);
-    const document = (await (await get("/api/docs/json")).json()) as { paths: Record<string, { get: { parameters?: { name: string }[] } }> };
-    expect(Object.keys(document.paths)).toEqual(expect.arrayContaining(["/health", "/metrics", "/api/v1/flows/{id}/gaps", "/api/v1/ledger"]));
+    for (const [, asset] of html.matchAll(/(?:src|href)="(\.\/[^"]+)"/g))
+      expect((await get(`/api/docs/${asset}`)).status).toBe(200);
+    const document = (await (await get("/api/docs/json")).json()) as {
+      paths: Record<string, { get: { parameters?: { name: string }[] } }>;
+    };
+    expect(Object.keys(document.paths)).toEqual(
+      expect.arrayContaining(["/health", "/metrics", "/api/v1/flows/{id}/gaps", "/api/v1/ledger"]),
+    );
     expect(document.paths["/api/v1/flows"]?.get.parameters?.map(({ name }) => name)).toEqual(
       expect.arrayContaining(["limit", "min_bytes", "max_bandwidth_mbps", "filter", "sort", "cursor", "run"]),
     );
@@ -214,7 +247,9 @@ describe("a question that cannot be answered", () => {
   });
 
   test("a filter that does not parse is shown with a caret", async () => {
-    expect((await refused("/api/v1/flows?filter=proto%3Desp%20lost%3Ex")).where).toBe("proto=esp lost>x\n               ^");
+    expect((await refused("/api/v1/flows?filter=proto%3Desp%20lost%3Ex")).where).toBe(
+      "proto=esp lost>x\n               ^",
+    );
   });
 });
 
@@ -230,14 +265,19 @@ describe("who may ask", () => {
   };
   /** fetch sets Host itself. */
   const status = (url: string, headers: Record<string, string>): Promise<number | undefined> =>
-    new Promise((resolve, reject) => request(`${url}/health`, { headers }, (response) => resolve(response.resume().statusCode)).on("error", reject).end());
+    new Promise((resolve, reject) =>
+      request(`${url}/health`, { headers }, (response) => resolve(response.resume().statusCode))
+        .on("error", reject)
+        .end(),
+    );
 
   test("a name that is not ours, or a page of another site, is refused", async () => {
     const port = new URL(server.url).port;
     expect(await status(server.url, { host: "evil.example" })).toBe(403);
     expect(await status(server.url, { host: `evil.example:${port}` })).toBe(403);
     expect(await status(server.url, { host: `127.0.0.1.evil.example:${port}` })).toBe(403);
-    for (const host of ["localhost", "127.0.0.1", "[::1]", hostname()]) expect(await status(server.url, { host: `${host}:${port}` })).toBe(200);
+    for (const host of ["localhost", "127.0.0.1", "[::1]", hostname()])
+      expect(await status(server.url, { host: `${host}:${port}` })).toBe(200);
     expect(await status(server.url, { origin: "http://evil.example" })).toBe(403);
     expect(await status(server.url, { origin: "null" })).toBe(403);
     expect(await status(server.url, { origin: server.url })).toBe(200);
@@ -274,7 +314,9 @@ describe("who may ask", () => {
     const { port } = other.address() as { port: number };
     expect(await codeOf(() => serve({ db, port }))).toBe("PORT_IN_USE");
     other.close();
-    expect(await codeOf(() => serve({ db, port: 0, host: "192.0.2.1", token: "a-token-of-some-length" }))).toBe("HOST_NOT_LOCAL");
+    expect(await codeOf(() => serve({ db, port: 0, host: "192.0.2.1", token: "a-token-of-some-length" }))).toBe(
+      "HOST_NOT_LOCAL",
+    );
     expect(await codeOf(() => serve({ db: join(folder, "absent.db"), port: 0 }))).toBe("STORE_NOT_FOUND");
   });
 

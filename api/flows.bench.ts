@@ -44,7 +44,8 @@ const batch = (from: number, count: number) => flowBatch(Array.from({ length: co
 async function build(path: string, flows: number): Promise<void> {
   const writer = await StoreWriter.open(path);
   await writer.beginRun({ source: "made.pcap", options: {} });
-  for (let from = 1; from <= flows; from += perBatch) await writer.write(batch(from, Math.min(perBatch, flows - from + 1)));
+  for (let from = 1; from <= flows; from += perBatch)
+    await writer.write(batch(from, Math.min(perBatch, flows - from + 1)));
   await writer.finishRun(madeSummary({ flows }));
   await writer.close();
 }
@@ -78,7 +79,9 @@ async function serveOn(path: string): Promise<void> {
 }
 
 const start = async (role: string, path: string): Promise<{ child: ChildProcess; said: string }> => {
-  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), "--role", role, "--db", path], { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), "--role", role, "--db", path], {
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
   const [said] = (await once(child, "message")) as [string];
   return { child, said };
 };
@@ -96,7 +99,8 @@ const filters = {
 };
 const sorts = ["packets", "-packets", "bytes", "-bytes", "lost", "-lost", "last_seen", "-last_seen"];
 
-const at = (sorted: readonly number[], share: number): number => Number((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0).toFixed(2));
+const at = (sorted: readonly number[], share: number): number =>
+  Number((sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0).toFixed(2));
 
 async function measure(flows: number, rounds: number): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "tapline-bench-"));
@@ -132,7 +136,9 @@ async function measure(flows: number, rounds: number): Promise<void> {
       }
     }
     const newest = (await (await fetch(`${server.said}/api/v1/stats/summary`)).json()) as { total_flows: number };
-    const rssMiB = Math.round(Number(/RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${server.child.pid}/status`, "utf8"))?.[1] ?? 0) / 1024);
+    const rssMiB = Math.round(
+      Number(/RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${server.child.pid}/status`, "utf8"))?.[1] ?? 0) / 1024,
+    );
     for (const { child } of [writer, server]) {
       child.disconnect();
       await once(child, "exit");
@@ -151,7 +157,12 @@ async function measure(flows: number, rounds: number): Promise<void> {
 }
 
 const { values } = parseArgs({
-  options: { role: { type: "string", default: "measure" }, db: { type: "string", default: "" }, flows: { type: "string", default: "1000000" }, rounds: { type: "string", default: "20" } },
+  options: {
+    role: { type: "string", default: "measure" },
+    db: { type: "string", default: "" },
+    flows: { type: "string", default: "1000000" },
+    rounds: { type: "string", default: "20" },
+  },
 });
 if (values.role === "serve") await serveOn(values.db);
 else if (values.role === "write") await writeOn(values.db);

@@ -7,11 +7,13 @@ import { TaplineError } from "#domain/errors.ts";
 
 const shortestToken = 16;
 
-export const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+export const isLoopback = (host: string): boolean =>
+  host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 
 /** Throws when the address is reachable from elsewhere and nothing would keep others out. */
 export function requireToken(host: string, token: string | undefined): void {
-  if (token === undefined ? !isLoopback(host) : token.length < shortestToken) throw new TaplineError("API_TOKEN_REQUIRED", { host });
+  if (token === undefined ? !isLoopback(host) : token.length < shortestToken)
+    throw new TaplineError("API_TOKEN_REQUIRED", { host });
 }
 
 const hostOf = (authority: string): string => {
@@ -29,9 +31,12 @@ export function guard(app: FastifyInstance, host: string, token: string | undefi
     // DNS rebinding needs a name of the attacker's; an address or our own name cannot be rebound.
     const authority = request.headers.host ?? "";
     const asked = hostOf(authority);
-    if (isIP(asked) === 0 && !names.has(asked)) throw new TaplineError("API_HOST_REFUSED", { host: authority || "no host" });
+    if (isIP(asked) === 0 && !names.has(asked))
+      throw new TaplineError("API_HOST_REFUSED", { host: authority || "no host" });
     const { origin } = request.headers;
-    if (origin !== undefined && URL.parse(origin)?.host !== URL.parse(`http://${authority}`)?.host) throw new TaplineError("API_HOST_REFUSED", { host: `${authority} from ${origin}` });
-    if (expected && !timingSafeEqual(expected, digest(request.headers.authorization ?? ""))) throw new TaplineError("API_UNAUTHORIZED");
+    if (origin !== undefined && URL.parse(origin)?.host !== URL.parse(`http://${authority}`)?.host)
+      throw new TaplineError("API_HOST_REFUSED", { host: `${authority} from ${origin}` });
+    if (expected && !timingSafeEqual(expected, digest(request.headers.authorization ?? "")))
+      throw new TaplineError("API_UNAUTHORIZED");
   });
 }

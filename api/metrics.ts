@@ -12,7 +12,10 @@ export function serveMetrics(app: FastifyInstance, source: Source): void {
   const registry = new Registry();
   const own = { registers: [registry] };
   const gauges = Object.fromEntries(
-    Object.entries(runMetrics).map(([name, { help, labels }]) => [name, new Gauge({ name, help, labelNames: labels, ...own })]),
+    Object.entries(runMetrics).map(([name, { help, labels }]) => [
+      name,
+      new Gauge({ name, help, labelNames: labels, ...own }),
+    ]),
   ) as Record<RunMetric, Gauge>;
   const answered = new Counter({
     name: "tapline_api_requests_total",
@@ -63,7 +66,9 @@ async function setRun(gauges: Record<RunMetric, Gauge>, source: Source): Promise
   gauges.tapline_run_ledger_residue.set(ledger.residue);
   for (const item of ledger.interfaces) {
     for (const stage of ledgerStages) gauges.tapline_run_ledger_packets.inc({ stage }, item[stage]);
-    for (const [reason, packets] of Object.entries(item.undecodable)) gauges.tapline_run_undecodable_packets.inc({ reason }, packets);
-    for (const [reason, packets] of Object.entries(item.untracked)) gauges.tapline_run_untracked_packets.inc({ reason }, packets);
+    for (const [reason, packets] of Object.entries(item.undecodable))
+      gauges.tapline_run_undecodable_packets.inc({ reason }, packets);
+    for (const [reason, packets] of Object.entries(item.untracked))
+      gauges.tapline_run_untracked_packets.inc({ reason }, packets);
   }
 }

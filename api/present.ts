@@ -11,7 +11,20 @@ const named = <T>(list: readonly T[], position: number): T => list[position] as 
 const iso = (ns: string): string => timeText(BigInt(ns));
 const mbps = (bytes: number, ns: number): number => (ns > 0 ? (bytes * 8000) / ns : 0);
 
-interface Counted extends Pick<FlowRow, "expected" | "unique_packets" | "reordered" | "duplicate" | "late" | "lost" | "pending" | "jumps" | "outliers" | "restarts"> {}
+interface Counted
+  extends Pick<
+    FlowRow,
+    | "expected"
+    | "unique_packets"
+    | "reordered"
+    | "duplicate"
+    | "late"
+    | "lost"
+    | "pending"
+    | "jumps"
+    | "outliers"
+    | "restarts"
+  > {}
 const counters = (row: Counted) => ({
   expected: row.expected,
   unique: row.unique_packets,
@@ -82,7 +95,17 @@ export const presentGap = (row: GapRow): Out<typeof schemas.gap> => ({
   suspect: row.suspect === 1,
 });
 
-export const presentRun = ({ options, complete, started_ns, finished_ns, first_ns, last_ns, file_error, file_error_offset, ...rest }: RunRow): Out<typeof schemas.runItem> => ({
+export const presentRun = ({
+  options,
+  complete,
+  started_ns,
+  finished_ns,
+  first_ns,
+  last_ns,
+  file_error,
+  file_error_offset,
+  ...rest
+}: RunRow): Out<typeof schemas.runItem> => ({
   ...rest,
   options: JSON.parse(options) as unknown,
   complete: complete === 1,
@@ -94,7 +117,8 @@ export const presentRun = ({ options, complete, started_ns, finished_ns, first_n
   file_error: file_error === null ? null : { code: file_error, offset: file_error_offset },
 });
 
-const sumOf = (rows: readonly TotalRow[], name: Exclude<keyof TotalRow, "first_ns" | "last_ns">): number => rows.reduce((sum, row) => sum + row[name], 0);
+const sumOf = (rows: readonly TotalRow[], name: Exclude<keyof TotalRow, "first_ns" | "last_ns">): number =>
+  rows.reduce((sum, row) => sum + row[name], 0);
 const largest = (rows: readonly TotalRow[]): number => rows.reduce((most, row) => Math.max(most, row.max_gap), 0);
 
 const summed = (rows: readonly TotalRow[]) =>
@@ -137,7 +161,10 @@ export function presentSummary(runs: readonly number[], rows: readonly TotalRow[
   };
 }
 
-export const presentProtocols = (runs: readonly number[], rows: readonly TotalRow[]): Out<typeof schemas.protocolList> => ({
+export const presentProtocols = (
+  runs: readonly number[],
+  rows: readonly TotalRow[],
+): Out<typeof schemas.protocolList> => ({
   runs: [...runs],
   protocols: protocols.map((protocol, position) => {
     const own = rows.filter((row) => row.protocol === position);
@@ -154,7 +181,9 @@ export const presentProtocols = (runs: readonly number[], rows: readonly TotalRo
 });
 
 const reasonsOf = (row: LedgerRow, kind: "undecodable" | "untracked"): Record<string, number> =>
-  Object.fromEntries(row.reasons.filter((reason) => reason.kind === kind).map(({ reason, packets }) => [reason, packets]));
+  Object.fromEntries(
+    row.reasons.filter((reason) => reason.kind === kind).map(({ reason, packets }) => [reason, packets]),
+  );
 
 export const presentLedger = (rows: readonly LedgerRow[]): Out<typeof schemas.ledger> => ({
   residue: rows.reduce((sum, row) => sum + row.residue, 0),

@@ -13,10 +13,15 @@ function asOurs(error: FastifyError): TaplineError {
     const [first] = error.validation;
     const unknown = /^Unrecognized keys?: (.*)$/.exec(first?.message ?? "")?.[1];
     const parameter = unknown?.replaceAll('"', "") ?? (first?.instancePath.replace(/^\//, "") || "the request");
-    return new TaplineError("API_BAD_REQUEST", { parameter, detail: unknown === undefined ? (first?.message ?? "not valid") : "there is no such parameter" }, { cause: error });
+    return new TaplineError(
+      "API_BAD_REQUEST",
+      { parameter, detail: unknown === undefined ? (first?.message ?? "not valid") : "there is no such parameter" },
+      { cause: error },
+    );
   }
   const status = error.statusCode ?? 500;
-  if (status >= 400 && status < 500) return new TaplineError("API_BAD_REQUEST", { parameter: "the request", detail: error.message }, { cause: error });
+  if (status >= 400 && status < 500)
+    return new TaplineError("API_BAD_REQUEST", { parameter: "the request", detail: error.message }, { cause: error });
   return new TaplineError("API_FAILED", { detail: error.message }, { cause: error });
 }
 

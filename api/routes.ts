@@ -3,13 +3,25 @@ import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { TaplineError } from "#domain/errors.ts";
 import type { Filter } from "#domain/filter.ts";
-import { presentFlow, presentFlowDetail, presentGap, presentLedger, presentProtocols, presentRun, presentSummary } from "./present.ts";
+import {
+  presentFlow,
+  presentFlowDetail,
+  presentGap,
+  presentLedger,
+  presentProtocols,
+  presentRun,
+  presentSummary,
+} from "./present.ts";
 import { flowQuestion, gapCursor, gapPlace, runCursor, runPlace, type Wanted } from "./question.ts";
 import * as schemas from "./schemas.ts";
 import type { Source } from "./source.ts";
 
 /** One more row than asked for tells whether there is another page. */
-function cut<T>(rows: readonly T[], limit: number, cursor: (last: T) => string): { readonly page: readonly T[]; readonly next_cursor: string | null } {
+function cut<T>(
+  rows: readonly T[],
+  limit: number,
+  cursor: (last: T) => string,
+): { readonly page: readonly T[]; readonly next_cursor: string | null } {
   const page = rows.slice(0, limit);
   const last = page.at(-1);
   return { page, next_cursor: rows.length > limit && last !== undefined ? cursor(last) : null };
@@ -22,31 +34,44 @@ export function serveRoutes(plain: FastifyInstance, source: Source, version: str
 
   /** A run that was named must be there; a database without any has nothing to say, which is no error. */
   const chosen = async (wanted: Wanted, filter: Filter = []): Promise<readonly number[]> => {
-    if (typeof wanted === "number" && !(await source.run(wanted))) throw new TaplineError("API_RUN_NOT_FOUND", { run: wanted });
+    if (typeof wanted === "number" && !(await source.run(wanted)))
+      throw new TaplineError("API_RUN_NOT_FOUND", { run: wanted });
     return source.chooseRuns(wanted, filter);
   };
 
   const says = (summary: string, ok: object) => ({ summary, response: { 200: ok, default: schemas.problem } });
 
-  app.get("/health", { schema: { querystring: schemas.nothing, ...says("Whether it works", schemas.health) } }, async () => ({ status: "ok" as const, version }));
+  app.get(
+    "/health",
+    { schema: { querystring: schemas.nothing, ...says("Whether it works", schemas.health) } },
+    async () => ({ status: "ok" as const, version }),
+  );
 
-  app.get("/api/v1/stats/summary", { schema: { querystring: schemas.runQuery, ...says("Sums of a run", schemas.summary) } }, async ({ query }) => {
-    const runs = await chosen(query.run ?? "newest");
-    return presentSummary(runs, await source.totals(runs));
-  });
+  app.get(
+    "/api/v1/stats/summary",
+    { schema: { querystring: schemas.runQuery, ...says("Sums of a run", schemas.summary) } },
+    async ({ query }) => {
+      const runs = await chosen(query.run ?? "newest");
+      return presentSummary(runs, await source.totals(runs));
+    },
+  );
 
-  app.get("/api/v1/flows", { schema: { querystring: schemas.flowsQuery, ...says("Flows, filtered and in order", schemas.flowList) } }, async ({ query }) => {
-    const { wanted, cursor, ...question } = flowQuestion(query);
-    const page = await source.flowPage({ ...question, runs: await chosen(wanted, question.filter) });
-    return {
-      count: page.flows.length,
-      total: page.total,
-      indexed: page.plan.indexed,
-      ...(page.plan.indexed ? {} : { note: page.plan.note }),
-      next_cursor: page.next ? cursor(page.next) : null,
-      flows: page.flows.map(presentFlow),
-    };
-  });
+  app.get(
+    "/api/v1/flows",
+    { schema: { querystring: schemas.flowsQuery, ...says("Flows, filtered and in order", schemas.flowList) } },
+    async ({ query }) => {
+      const { wanted, cursor, ...question } = flowQuestion(query);
+      const page = await source.flowPage({ ...question, runs: await chosen(wanted, question.filter) });
+      return {
+        count: page.flows.length,
+        total: page.total,
+        indexed: page.plan.indexed,
+        ...(page.plan.indexed ? {} : { note: page.plan.note }),
+        next_cursor: page.next ? cursor(page.next) : null,
+        flows: page.flows.map(presentFlow),
+      };
+    },
+  );
 
   const flowOf = async (id: string) => {
     const found = await source.flow(...flowName(id));
@@ -54,14 +79,24 @@ export function serveRoutes(plain: FastifyInstance, source: Source, version: str
     return found;
   };
 
-  app.get("/api/v1/flows/:id", { schema: { params: schemas.flowParams, querystring: schemas.nothing, ...says("One flow", schemas.flowDetail) } }, async ({ params }) => {
-    const { flow, links } = await flowOf(params.id);
-    return presentFlowDetail(flow, links);
-  });
+  app.get(
+    "/api/v1/flows/:id",
+    { schema: { params: schemas.flowParams, querystring: schemas.nothing, ...says("One flow", schemas.flowDetail) } },
+    async ({ params }) => {
+      const { flow, links } = await flowOf(params.id);
+      return presentFlowDetail(flow, links);
+    },
+  );
 
   app.get(
     "/api/v1/flows/:id/gaps",
-    { schema: { params: schemas.flowParams, querystring: schemas.pageQuery, ...says("Gaps of one flow", schemas.gapList) } },
+    {
+      schema: {
+        params: schemas.flowParams,
+        querystring: schemas.pageQuery,
+        ...says("Gaps of one flow", schemas.gapList),
+      },
+    },
     async ({ params, query }) => {
       await flowOf(params.id);
       const rows = await source.gapsOfFlow(...flowName(params.id), gapPlace(query.cursor), query.limit + 1);
@@ -70,26 +105,42 @@ export function serveRoutes(plain: FastifyInstance, source: Source, version: str
     },
   );
 
-  app.get("/api/v1/gaps", { schema: { querystring: schemas.gapsQuery, ...says("Gaps, by flow", schemas.gapList) } }, async ({ query }) => {
-    const after = gapPlace(query.cursor);
-    const runs = await chosen(query.run ?? after?.run ?? "newest");
-    const { page, next_cursor } = cut(await source.gaps(runs, after, query.limit + 1), query.limit, gapCursor);
-    return { count: page.length, next_cursor, gaps: page.map(presentGap) };
-  });
+  app.get(
+    "/api/v1/gaps",
+    { schema: { querystring: schemas.gapsQuery, ...says("Gaps, by flow", schemas.gapList) } },
+    async ({ query }) => {
+      const after = gapPlace(query.cursor);
+      const runs = await chosen(query.run ?? after?.run ?? "newest");
+      const { page, next_cursor } = cut(await source.gaps(runs, after, query.limit + 1), query.limit, gapCursor);
+      return { count: page.length, next_cursor, gaps: page.map(presentGap) };
+    },
+  );
 
-  app.get("/api/v1/runs", { schema: { querystring: schemas.pageQuery, ...says("Runs, the newest first", schemas.runList) } }, async ({ query }) => {
-    const rows = await source.runs(query.limit + 1, runPlace(query.cursor));
-    const { page, next_cursor } = cut(rows, query.limit, ({ run }) => runCursor(run));
-    return { count: page.length, next_cursor, runs: page.map(presentRun) };
-  });
+  app.get(
+    "/api/v1/runs",
+    { schema: { querystring: schemas.pageQuery, ...says("Runs, the newest first", schemas.runList) } },
+    async ({ query }) => {
+      const rows = await source.runs(query.limit + 1, runPlace(query.cursor));
+      const { page, next_cursor } = cut(rows, query.limit, ({ run }) => runCursor(run));
+      return { count: page.length, next_cursor, runs: page.map(presentRun) };
+    },
+  );
 
-  app.get("/api/v1/protocols", { schema: { querystring: schemas.runQuery, ...says("Sums per protocol", schemas.protocolList) } }, async ({ query }) => {
-    const runs = await chosen(query.run ?? "newest");
-    return presentProtocols(runs, await source.totals(runs));
-  });
+  app.get(
+    "/api/v1/protocols",
+    { schema: { querystring: schemas.runQuery, ...says("Sums per protocol", schemas.protocolList) } },
+    async ({ query }) => {
+      const runs = await chosen(query.run ?? "newest");
+      return presentProtocols(runs, await source.totals(runs));
+    },
+  );
 
-  app.get("/api/v1/ledger", { schema: { querystring: schemas.runQuery, ...says("Where every packet went", schemas.ledger) } }, async ({ query }) => {
-    const runs = await chosen(query.run ?? "newest");
-    return presentLedger(await source.ledger(runs));
-  });
+  app.get(
+    "/api/v1/ledger",
+    { schema: { querystring: schemas.runQuery, ...says("Where every packet went", schemas.ledger) } },
+    async ({ query }) => {
+      const runs = await chosen(query.run ?? "newest");
+      return presentLedger(await source.ledger(runs));
+    },
+  );
 }

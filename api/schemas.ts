@@ -23,7 +23,11 @@ export const flowsQuery = z.strictObject({
   run,
   limit,
   cursor,
-  filter: z.string().max(4000).optional().describe("terms joined by spaces, for example: proto=macsec lost>0 bytes>1e6 src=10.0.0.0/8"),
+  filter: z
+    .string()
+    .max(4000)
+    .optional()
+    .describe("terms joined by spaces, for example: proto=macsec lost>0 bytes>1e6 src=10.0.0.0/8"),
   sort: z
     .enum([...sortFields, ...sortFields.map((name) => `-${name}` as const)])
     .default("packet")
@@ -104,7 +108,9 @@ export const flow = z.object({
 });
 
 export const flowDetail = flow.extend({
-  continues: z.array(z.object({ flow_id: z.string(), kind: z.enum(linkKinds) })).describe("earlier flows that this one continues"),
+  continues: z
+    .array(z.object({ flow_id: z.string(), kind: z.enum(linkKinds) }))
+    .describe("earlier flows that this one continues"),
 });
 
 export const flowList = z.object({
@@ -163,7 +169,17 @@ export const runList = z.object({ count, next_cursor: z.string().nullable(), run
 
 export const protocolList = z.object({
   runs: z.array(count),
-  protocols: z.array(z.object({ protocol: z.enum(protocols), flows: count, packets: count, bytes: count, gaps: count, max_gap: count, ...counters })),
+  protocols: z.array(
+    z.object({
+      protocol: z.enum(protocols),
+      flows: count,
+      packets: count,
+      bytes: count,
+      gaps: count,
+      max_gap: count,
+      ...counters,
+    }),
+  ),
 });
 
 export const ledger = z.object({

@@ -39,7 +39,8 @@ export interface Served {
   close(): Promise<void>;
 }
 
-const version = (JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }).version;
+const version = (JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string })
+  .version;
 
 // On closing, connections that wait for their next request must not hold the server up.
 const serverOptions = { forceCloseConnections: "idle" } as const;
@@ -49,8 +50,13 @@ export async function serve(options: ServeOptions): Promise<Served> {
   signal?.throwIfAborted();
   const token = options.tokenFile === undefined ? options.token : readToken(options.tokenFile);
   requireToken(host, token);
-  const source = await openDatabase(db, options.flowsInMemory === undefined ? {} : { flowsInMemory: options.flowsInMemory });
-  const app: FastifyInstance = options.logger ? Fastify({ loggerInstance: options.logger, ...serverOptions }) : Fastify(serverOptions);
+  const source = await openDatabase(
+    db,
+    options.flowsInMemory === undefined ? {} : { flowsInMemory: options.flowsInMemory },
+  );
+  const app: FastifyInstance = options.logger
+    ? Fastify({ loggerInstance: options.logger, ...serverOptions })
+    : Fastify(serverOptions);
   app.addHook("onClose", () => source.close());
   try {
     await build(app, source, host, token, options.requestsPerMinute ?? 6000);
@@ -78,27 +84,44 @@ function readToken(path: string): string {
   }
 }
 
-async function build(app: FastifyInstance, source: Source, host: string, token: string | undefined, perMinute: number): Promise<void> {
+async function build(
+  app: FastifyInstance,
+  source: Source,
+  host: string,
+  token: string | undefined,
+  perMinute: number,
+): Promise<void> {
   app.setValidatorCompiler(validatorCompiler);
   // The types have seen to the shape of answers already; checking a thousand flows again would cost more than finding them.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   answerProblems(app);
   guard(app, host, token);
-  await app.register(helmet, { contentSecurityPolicy: { directives: { "upgrade-insecure-requests": null } }, hsts: false });
+  await app.register(helmet, {
+    contentSecurityPolicy: { directives: { "upgrade-insecure-requests": null } },
+    hsts: false,
+  });
   await app.register(rateLimit, {
     max: perMinute,
     timeWindow: "1 minute",
-    errorResponseBuilder: (_, { after, max }) => new TaplineError("API_RATE_LIMITED", { limit: max, window: `1 minute; wait ${after}` }),
+    errorResponseBuilder: (_, { after, max }) =>
+      new TaplineError("API_RATE_LIMITED", { limit: max, window: `1 minute; wait ${after}` }),
   });
   await app.register(swagger, {
-    openapi: { info: { title: "Tapline", version, description: "Where packets get lost. Errors are application/problem+json with a code and a hint." } },
+    openapi: {
+      info: {
+        title: "Tapline",
+        version,
+        description: "Where packets get lost. Errors are application/problem+json with a code and a hint.",
+      },
+    },
     transform: jsonSchemaTransform,
   });
   await app.register(swaggerUi, {
     routePrefix: "/api/docs",
     uiConfig: { validatorUrl: null },
     // Everything from here, nothing from elsewhere, and no upgrade to https, which is not spoken here.
-    staticCSP: "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; frame-ancestors 'none'",
+    staticCSP:
+      "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; frame-ancestors 'none'",
   });
   serveMetrics(app, source);
   serveRoutes(app, source, version);

@@ -7,28 +7,50 @@ import { addressText, parseNetwork, within } from "./network.ts";
 import { durationText, parseDuration, parseTime, timeText } from "./time.ts";
 import { flowEnds, protocols } from "./vocabulary.ts";
 
-const fieldsOf = (kind: string): FlowField[] => (Object.keys(flowFields) as FlowField[]).filter((name) => flowFields[name].kind === kind);
+const fieldsOf = (kind: string): FlowField[] =>
+  (Object.keys(flowFields) as FlowField[]).filter((name) => flowFields[name].kind === kind);
 
 /** A term of any field: lists only with = and !=. */
 const valued = <T>(kind: string, ordered: boolean, value: fc.Arbitrary<T>): fc.Arbitrary<Term> =>
   fc
-    .record({ field: fc.constantFrom(...fieldsOf(kind)), op: fc.constantFrom(...(ordered ? operators : operators.slice(0, 2))), values: fc.array(value, { minLength: 1, maxLength: 4 }) })
-    .map(({ field, op, values }) => ({ kind, field, op, values: op === "=" || op === "!=" ? values : values.slice(0, 1) }) as unknown as Term);
+    .record({
+      field: fc.constantFrom(...fieldsOf(kind)),
+      op: fc.constantFrom(...(ordered ? operators : operators.slice(0, 2))),
+      values: fc.array(value, { minLength: 1, maxLength: 4 }),
+    })
+    .map(
+      ({ field, op, values }) =>
+        ({ kind, field, op, values: op === "=" || op === "!=" ? values : values.slice(0, 1) }) as unknown as Term,
+    );
 
 const address = fc
   .constantFrom(4, 6, 16)
-  .chain((size) => fc.tuple(fc.array(fc.oneof(fc.constant(0), fc.nat(255)), { minLength: size, maxLength: size }), fc.nat(size * 8)))
+  .chain((size) =>
+    fc.tuple(fc.array(fc.oneof(fc.constant(0), fc.nat(255)), { minLength: size, maxLength: size }), fc.nat(size * 8)),
+  )
   .map(([bytes, prefix]) => parseNetwork(`${addressText(bytes)}/${prefix}`));
 
 const term: fc.Arbitrary<Term> = fc.oneof(
-  valued("number", true, fc.oneof(fc.nat(), fc.maxSafeNat(), fc.double({ min: 0, max: 1e18, noNaN: true }).map((n) => Math.abs(n)))),
+  valued(
+    "number",
+    true,
+    fc.oneof(
+      fc.nat(),
+      fc.maxSafeNat(),
+      fc.double({ min: 0, max: 1e18, noNaN: true }).map((n) => Math.abs(n)),
+    ),
+  ),
   valued("time", true, fc.bigInt(0n, 4_000_000_000_000_000_000n)),
   valued("duration", true, fc.bigInt(0n, 10n ** 18n - 1n)),
   valued("address", false, address),
   valued("protocol", false, fc.constantFrom(...protocols)),
   valued("end", false, fc.constantFrom(...flowEnds)),
   valued("sci", false, fc.stringMatching(/^[0-9a-f]{16}$/)),
-  fc.record({ kind: fc.constant("flag"), field: fc.constantFrom(...fieldsOf("flag")), on: fc.boolean() }) as fc.Arbitrary<Term>,
+  fc.record({
+    kind: fc.constant("flag"),
+    field: fc.constantFrom(...fieldsOf("flag")),
+    on: fc.boolean(),
+  }) as fc.Arbitrary<Term>,
 );
 
 const refusal = (text: string): TaplineError => {
@@ -42,22 +64,51 @@ const refusal = (text: string): TaplineError => {
 
 describe("the filter grammar", () => {
   test("any filter prints to a text that parses to the same filter", () => {
-    fc.assert(fc.property(fc.array(term, { maxLength: 6 }), (filter: Filter) => void expect(parseFilter(printFilter(filter))).toEqual(filter)), { numRuns: 500 });
+    fc.assert(
+      fc.property(
+        fc.array(term, { maxLength: 6 }),
+        (filter: Filter) => void expect(parseFilter(printFilter(filter))).toEqual(filter),
+      ),
+      { numRuns: 500 },
+    );
   });
 
   test("any text parses or is refused with a column inside it, never anything else", () => {
-    const pieces = fc.constantFrom("lost", ">", "=", "!=", "1", "proto", "macsec", ",", " ", '"', "!", "jump", "10.0.0.0/8", "é", "\t", "::");
+    const pieces = fc.constantFrom(
+      "lost",
+      ">",
+      "=",
+      "!=",
+      "1",
+      "proto",
+      "macsec",
+      ",",
+      " ",
+      '"',
+      "!",
+      "jump",
+      "10.0.0.0/8",
+      "é",
+      "\t",
+      "::",
+    );
     fc.assert(
-      fc.property(fc.oneof(fc.string(), fc.array(pieces).map((list) => list.join(""))), (text) => {
-        try {
-          parseFilter(text);
-        } catch (error) {
-          expect(error).toBeInstanceOf(TaplineError);
-          const column = Number((error as TaplineError).details["column"]);
-          expect(column).toBeGreaterThanOrEqual(1);
-          expect(column).toBeLessThanOrEqual(text.length + 1);
-        }
-      }),
+      fc.property(
+        fc.oneof(
+          fc.string(),
+          fc.array(pieces).map((list) => list.join("")),
+        ),
+        (text) => {
+          try {
+            parseFilter(text);
+          } catch (error) {
+            expect(error).toBeInstanceOf(TaplineError);
+            const column = Number((error as TaplineError).details["column"]);
+            expect(column).toBeGreaterThanOrEqual(1);
+            expect(column).toBeLessThanOrEqual(text.length + 1);
+          }
+        },
+      ),
       { numRuns: 500 },
     );
   });
@@ -136,19 +187,35 @@ describe("addresses, times and durations", () => {
     expect(within([10, 64, 0, 0, 0, 0], network)).toBe(false);
   });
 
-  test.each(["::", "::1", "1::", "2001:db8::1", "fe80::1:0:0:1", "::ffff:1.2.3.4", "1:2:3:4:5:6:7:8"])("%s is IPv6", (text) => {
-    const network = parseNetwork(text);
-    expect(network?.bytes).toHaveLength(16);
-    expect(new URL(`http://[${text}]/`).hostname).toBe(`[${addressText(network?.bytes ?? [])}]`);
-  });
-
-  test.each(["", ":", ":::", "1::2::3", "1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7::8:9", "12345::", "1.2.3.4.5", "01.2.3.4", "256.1.1.1", "02:00:00:00:00", "10.0.0.0/", "10.0.0.0/8/8"])(
-    "%s is no address",
-    (text) => expect(parseNetwork(text)).toBeUndefined(),
+  test.each(["::", "::1", "1::", "2001:db8::1", "fe80::1:0:0:1", "::ffff:1.2.3.4", "1:2:3:4:5:6:7:8"])(
+    "%s is IPv6",
+    (text) => {
+      const network = parseNetwork(text);
+      expect(network?.bytes).toHaveLength(16);
+      expect(new URL(`http://[${text}]/`).hostname).toBe(`[${addressText(network?.bytes ?? [])}]`);
+    },
   );
 
+  test.each([
+    "",
+    ":",
+    ":::",
+    "1::2::3",
+    "1:2:3:4:5:6:7:8:9",
+    "1:2:3:4:5:6:7::8:9",
+    "12345::",
+    "1.2.3.4.5",
+    "01.2.3.4",
+    "256.1.1.1",
+    "02:00:00:00:00",
+    "10.0.0.0/",
+    "10.0.0.0/8/8",
+  ])("%s is no address", (text) => expect(parseNetwork(text)).toBeUndefined());
+
   test("times keep every nanosecond", () => {
-    fc.assert(fc.property(fc.bigInt(-(10n ** 18n), 4n * 10n ** 18n), (ns) => void expect(parseTime(timeText(ns))).toBe(ns)));
+    fc.assert(
+      fc.property(fc.bigInt(-(10n ** 18n), 4n * 10n ** 18n), (ns) => void expect(parseTime(timeText(ns))).toBe(ns)),
+    );
     expect(timeText(1_790_000_000_000_000_001n)).toBe("2026-09-21T14:13:20.000000001Z");
   });
 

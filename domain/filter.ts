@@ -17,13 +17,48 @@ export type Operator = (typeof operators)[number];
 export type ListOperator = "=" | "!=";
 
 export type Term =
-  | { readonly kind: "number"; readonly field: FieldsOf<"number">; readonly op: Operator; readonly values: readonly number[] }
-  | { readonly kind: "time"; readonly field: FieldsOf<"time">; readonly op: Operator; readonly values: readonly bigint[] }
-  | { readonly kind: "duration"; readonly field: FieldsOf<"duration">; readonly op: Operator; readonly values: readonly bigint[] }
-  | { readonly kind: "address"; readonly field: FieldsOf<"address">; readonly op: ListOperator; readonly values: readonly Network[] }
-  | { readonly kind: "protocol"; readonly field: FieldsOf<"protocol">; readonly op: ListOperator; readonly values: readonly Protocol[] }
-  | { readonly kind: "end"; readonly field: FieldsOf<"end">; readonly op: ListOperator; readonly values: readonly FlowEnd[] }
-  | { readonly kind: "sci"; readonly field: FieldsOf<"sci">; readonly op: ListOperator; readonly values: readonly string[] }
+  | {
+      readonly kind: "number";
+      readonly field: FieldsOf<"number">;
+      readonly op: Operator;
+      readonly values: readonly number[];
+    }
+  | {
+      readonly kind: "time";
+      readonly field: FieldsOf<"time">;
+      readonly op: Operator;
+      readonly values: readonly bigint[];
+    }
+  | {
+      readonly kind: "duration";
+      readonly field: FieldsOf<"duration">;
+      readonly op: Operator;
+      readonly values: readonly bigint[];
+    }
+  | {
+      readonly kind: "address";
+      readonly field: FieldsOf<"address">;
+      readonly op: ListOperator;
+      readonly values: readonly Network[];
+    }
+  | {
+      readonly kind: "protocol";
+      readonly field: FieldsOf<"protocol">;
+      readonly op: ListOperator;
+      readonly values: readonly Protocol[];
+    }
+  | {
+      readonly kind: "end";
+      readonly field: FieldsOf<"end">;
+      readonly op: ListOperator;
+      readonly values: readonly FlowEnd[];
+    }
+  | {
+      readonly kind: "sci";
+      readonly field: FieldsOf<"sci">;
+      readonly op: ListOperator;
+      readonly values: readonly string[];
+    }
   | { readonly kind: "flag"; readonly field: FieldsOf<"flag">; readonly on: boolean };
 export type Filter = readonly Term[];
 
@@ -67,7 +102,12 @@ function cut(text: string): Piece[] {
   const pieces: Piece[] = [];
   const matcher = /(?:"[^"]*"|[^\s"])+|"/g;
   for (let match = matcher.exec(text); match; match = matcher.exec(text)) {
-    if (match[0] === '"') throw new TaplineError("FILTER_SYNTAX", { filter: text, column: match.index + 1, detail: "this quote is not closed" });
+    if (match[0] === '"')
+      throw new TaplineError("FILTER_SYNTAX", {
+        filter: text,
+        column: match.index + 1,
+        detail: "this quote is not closed",
+      });
     pieces.push({ text: match[0], start: match.index });
   }
   return pieces;
@@ -78,7 +118,13 @@ function distance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++)
-      next.push(Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)));
+      next.push(
+        Math.min(
+          (row[j] as number) + 1,
+          (next[j - 1] as number) + 1,
+          (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1),
+        ),
+      );
     row = next;
   }
   return row[b.length] as number;
@@ -86,16 +132,25 @@ function distance(a: string, b: string): number {
 
 const names = Object.keys(flowFields) as FlowField[];
 function suggestion(field: string): string {
-  const near = names.map((name) => ({ name, far: name.startsWith(field) || field.startsWith(name) ? 1 : distance(field, name) })).sort((a, b) => a.far - b.far)[0];
+  const near = names
+    .map((name) => ({ name, far: name.startsWith(field) || field.startsWith(name) ? 1 : distance(field, name) }))
+    .sort((a, b) => a.far - b.far)[0];
   return near && near.far <= 2 ? `did you mean ${near.name}?` : `fields are ${names.join(", ")}`;
 }
 
 function parseTerm(filter: string, piece: Piece): Term {
-  const fail = (detail: string, offset = 0): TaplineError => new TaplineError("FILTER_SYNTAX", { filter, column: piece.start + offset + 1, detail });
-  const [, not = "", name = "", op = "", rest = ""] = /^(!?)((?:[A-Za-z_][A-Za-z0-9_]*)?)(!=|>=|<=|=|>|<)?([^]*)$/.exec(piece.text) ?? [];
+  const fail = (detail: string, offset = 0): TaplineError =>
+    new TaplineError("FILTER_SYNTAX", { filter, column: piece.start + offset + 1, detail });
+  const [, not = "", name = "", op = "", rest = ""] =
+    /^(!?)((?:[A-Za-z_][A-Za-z0-9_]*)?)(!=|>=|<=|=|>|<)?([^]*)$/.exec(piece.text) ?? [];
   if (name === "") throw fail("a field's name is expected here", not.length);
   if (!Object.hasOwn(flowFields, name))
-    throw new TaplineError("FILTER_UNKNOWN_FIELD", { filter, field: name, column: piece.start + not.length + 1, suggestion: suggestion(name) });
+    throw new TaplineError("FILTER_UNKNOWN_FIELD", {
+      filter,
+      field: name,
+      column: piece.start + not.length + 1,
+      suggestion: suggestion(name),
+    });
   const field = name as FlowField;
   const { kind } = flowFields[field];
   const afterName = not.length + name.length;
@@ -128,7 +183,13 @@ export const parseFilter = (text: string): Filter => cut(text).map((piece) => pa
 const listText = (term: Exclude<Term, { kind: "flag" }>): string => {
   switch (term.kind) {
     case "number":
-      return term.values.map((value) => (term.field === "spi" && Number.isInteger(value) && value < 2 ** 52 ? `0x${value.toString(16)}` : String(value))).join(",");
+      return term.values
+        .map((value) =>
+          term.field === "spi" && Number.isInteger(value) && value < 2 ** 52
+            ? `0x${value.toString(16)}`
+            : String(value),
+        )
+        .join(",");
     case "time":
       return term.values.map((value) => timeText(value).replace(/\.?0*Z$/, "Z")).join(",");
     case "duration":
@@ -142,10 +203,15 @@ const listText = (term: Exclude<Term, { kind: "flag" }>): string => {
 
 /** The shortest text that parses to the same filter. */
 export const printFilter = (filter: Filter): string =>
-  filter.map((term) => (term.kind === "flag" ? `${term.on ? "" : "!"}${term.field}` : `${term.field}${term.op}${listText(term)}`)).join(" ");
+  filter
+    .map((term) =>
+      term.kind === "flag" ? `${term.on ? "" : "!"}${term.field}` : `${term.field}${term.op}${listText(term)}`,
+    )
+    .join(" ");
 
 /** The text with a caret under a column (from 1). */
-export const pointAt = (text: string, column: number): string => `${text}\n${text.slice(0, column - 1).replaceAll(/[^\t]/g, " ")}^`;
+export const pointAt = (text: string, column: number): string =>
+  `${text}\n${text.slice(0, column - 1).replaceAll(/[^\t]/g, " ")}^`;
 
 /** For a filter error: its text with the caret; undefined for any other error. */
 export function pointAtError(error: unknown): string | undefined {

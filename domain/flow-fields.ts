@@ -50,7 +50,9 @@ export const flowFields = {
 } as const satisfies Record<string, Field>;
 
 export type FlowField = keyof typeof flowFields;
-export type FieldsOf<K extends FieldKind> = { [F in FlowField]: (typeof flowFields)[F]["kind"] extends K ? F : never }[FlowField];
+export type FieldsOf<K extends FieldKind> = {
+  [F in FlowField]: (typeof flowFields)[F]["kind"] extends K ? F : never;
+}[FlowField];
 
 /** What the flow list can be sorted by. */
 export const sortFields = [

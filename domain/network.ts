@@ -8,7 +8,8 @@ export interface Network {
 
 function ipv4(text: string): number[] | undefined {
   const parts = text.split(".");
-  if (parts.length !== 4 || !parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256)) return undefined;
+  if (parts.length !== 4 || !parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256))
+    return undefined;
   return parts.map(Number);
 }
 
@@ -52,10 +53,12 @@ export function parseNetwork(text: string): Network | undefined {
 }
 
 /** The mask of byte `i` under a prefix. */
-export const prefixMask = (prefix: number, i: number): number => (0xff00 >> Math.max(0, Math.min(8, prefix - i * 8))) & 0xff;
+export const prefixMask = (prefix: number, i: number): number =>
+  (0xff00 >> Math.max(0, Math.min(8, prefix - i * 8))) & 0xff;
 
 export const within = (bytes: ArrayLike<number>, network: Network): boolean =>
-  bytes.length === network.bytes.length && network.bytes.every((byte, i) => ((bytes[i] as number) & prefixMask(network.prefix, i)) === byte);
+  bytes.length === network.bytes.length &&
+  network.bytes.every((byte, i) => ((bytes[i] as number) & prefixMask(network.prefix, i)) === byte);
 
 const pair = (byte: number): string => byte.toString(16).padStart(2, "0");
 

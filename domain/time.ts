@@ -25,7 +25,15 @@ export function parseTime(text: string): bigint | undefined {
   return BigInt(milliseconds) * 1_000_000n + BigInt(fraction.padEnd(9, "0"));
 }
 
-const units = { d: 86_400_000_000_000n, h: 3_600_000_000_000n, m: 60_000_000_000n, s: 1_000_000_000n, ms: 1_000_000n, us: 1000n, ns: 1n };
+const units = {
+  d: 86_400_000_000_000n,
+  h: 3_600_000_000_000n,
+  m: 60_000_000_000n,
+  s: 1_000_000_000n,
+  ms: 1_000_000n,
+  us: 1000n,
+  ns: 1n,
+};
 
 /** 1.5s, 200ms, 3us, 2m, 1h, 7d. Undefined when it is none or finer than a nanosecond. */
 export function parseDuration(text: string): bigint | undefined {
@@ -38,6 +46,7 @@ export function parseDuration(text: string): bigint | undefined {
 
 /** In the largest unit that needs no fraction. */
 export function durationText(ns: bigint): string {
-  for (const [unit, size] of Object.entries(units)) if (ns % size === 0n && (ns !== 0n || unit === "s")) return `${ns / size}${unit}`;
+  for (const [unit, size] of Object.entries(units))
+    if (ns % size === 0n && (ns !== 0n || unit === "s")) return `${ns / size}${unit}`;
   return `${ns}ns`;
 }

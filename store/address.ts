@@ -5,7 +5,8 @@ const hex = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(
 const dec = Array.from({ length: 256 }, (_, byte) => String(byte));
 const at = (bytes: Uint8Array, offset: number): number => bytes[offset] as number;
 
-export const ipv4Text = (b: Uint8Array, o: number): string => `${dec[at(b, o)]}.${dec[at(b, o + 1)]}.${dec[at(b, o + 2)]}.${dec[at(b, o + 3)]}`;
+export const ipv4Text = (b: Uint8Array, o: number): string =>
+  `${dec[at(b, o)]}.${dec[at(b, o + 1)]}.${dec[at(b, o + 2)]}.${dec[at(b, o + 3)]}`;
 
 export const ipv6Text = (b: Uint8Array, o: number): string => addressText(b.subarray(o, o + 16));
 

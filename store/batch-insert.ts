@@ -50,7 +50,9 @@ export class BatchInsert {
 
   begin({ source, options, startedNs }: RunStart): number {
     const insert = this.#db.prepare("INSERT INTO runs (source, options, started_ns) VALUES (?, ?, ?)");
-    this.#run = Number(insert.run(source, JSON.stringify(options), startedNs ?? BigInt(Date.now()) * 1_000_000n).lastInsertRowid);
+    this.#run = Number(
+      insert.run(source, JSON.stringify(options), startedNs ?? BigInt(Date.now()) * 1_000_000n).lastInsertRowid,
+    );
     this.#part = 0;
     return this.#run;
   }
@@ -70,7 +72,17 @@ export class BatchInsert {
   }
 
   #addTotals(sum: ProtocolSums): void {
-    this.#totals.run(this.#run, sum.protocol, sum.flows, sum.packets, sum.bytes, sum.first, sum.last, sum.maxGap, ...sum.counters);
+    this.#totals.run(
+      this.#run,
+      sum.protocol,
+      sum.flows,
+      sum.packets,
+      sum.bytes,
+      sum.first,
+      sum.last,
+      sum.maxGap,
+      ...sum.counters,
+    );
   }
 
   #writeGaps(records: ArrayBuffer): void {
@@ -122,13 +134,27 @@ export class BatchInsert {
       pacing_p99_ns: summary.pacing ? Math.round(summary.pacing.p99Ns) : null,
       pacing_max_ns: summary.pacing ? Math.round(summary.pacing.maxNs) : null,
     };
-    const set = Object.keys(row).filter((name) => name !== "run").map((name) => `${name} = @${name}`);
+    const set = Object.keys(row)
+      .filter((name) => name !== "run")
+      .map((name) => `${name} = @${name}`);
     const ledger = this.#db.prepare("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     const reason = this.#db.prepare("INSERT INTO ledger_reasons VALUES (?, ?, ?, ?, ?)");
     this.#transaction(() => {
       this.#db.prepare(`UPDATE runs SET ${set.join(", ")} WHERE run = @run`).run(row);
       for (const [position, l] of summary.ledger.entries()) {
-        ledger.run(this.#run, position, l.interface, l.linkType, l.seen, l.ringDrops, l.inFlight, l.delivered, l.decoded, l.tracked, l.residue);
+        ledger.run(
+          this.#run,
+          position,
+          l.interface,
+          l.linkType,
+          l.seen,
+          l.ringDrops,
+          l.inFlight,
+          l.delivered,
+          l.decoded,
+          l.tracked,
+          l.residue,
+        );
         for (const kind of ["undecodable", "untracked"] as const)
           for (const [name, packets] of Object.entries(l[kind])) reason.run(this.#run, position, kind, name, packets);
       }

@@ -12,7 +12,18 @@ const cells = [
 ] as const; // biome-ignore format: one list
 
 export const column = {
-  packet: 0, first: 1, last: 2, packets: 3, bytes: 4, lost: 5, gaps: 6, meta: 7, tags: 8, sci: 9, source: 10, destination: 12,
+  packet: 0,
+  first: 1,
+  last: 2,
+  packets: 3,
+  bytes: 4,
+  lost: 5,
+  gaps: 6,
+  meta: 7,
+  tags: 8,
+  sci: 9,
+  source: 10,
+  destination: 12,
 } as const;
 export const columnCount = cells.length;
 

@@ -98,7 +98,8 @@ export class FlowIndex {
   }
 
   #grow(capacity: number): void {
-    for (const name of ["packet", "first", "last", "packets", "bytes", "lost", "gaps"] as const) this[name] = grown(this[name], capacity);
+    for (const name of ["packet", "first", "last", "packets", "bytes", "lost", "gaps"] as const)
+      this[name] = grown(this[name], capacity);
     this.meta = grown(this.meta, capacity * 8);
     this.tags = grown(this.tags, capacity * 8);
     this.sci = grown(this.sci, capacity * 2);

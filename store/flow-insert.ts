@@ -18,7 +18,18 @@ const sequence = ["first_sequence", "last_sequence", "expected", "unique_packets
 const losses = ["duplicate", "lost", "gaps", "min_gap", "max_gap", "late", "pending", "jumps", "outliers", "restarts"];
 const alwaysCells = [at.packets, at.bytes, at.min_inter_arrival, at.max_inter_arrival];
 const sequenceCells = [at.first_number, at.last_number, at.expected, at.unique, at.reordered];
-const lossCells = [at.duplicate, at.lost, at.gaps, at.min_gap, at.max_gap, at.late, at.pending, at.jumps, at.outliers, at.restarts];
+const lossCells = [
+  at.duplicate,
+  at.lost,
+  at.gaps,
+  at.min_gap,
+  at.max_gap,
+  at.late,
+  at.pending,
+  at.jumps,
+  at.outliers,
+  at.restarts,
+];
 
 export interface ProtocolSums {
   readonly protocol: number;
@@ -85,7 +96,13 @@ export class FlowInsert {
     // Bit 0: with tags and flags; bit 1: with losses; the rest: which keys.
     this.#shapes = Array.from({ length: 12 }, (_, shape) => {
       const kind = shape >> 2;
-      return new Shape(db, [...always, ...(own[kind] as string[]), ...(kind < 2 ? sequence : []), ...(shape & 1 ? tagged : []), ...(shape & 2 ? losses : [])]);
+      return new Shape(db, [
+        ...always,
+        ...(own[kind] as string[]),
+        ...(kind < 2 ? sequence : []),
+        ...(shape & 1 ? tagged : []),
+        ...(shape & 2 ? losses : []),
+      ]);
     });
   }
 
@@ -110,7 +127,9 @@ export class FlowInsert {
       const last = times[r + at.last_time] as bigint;
       const hasTags = vlans !== 0 || ipv6 !== 0 || bytes[meta + 4] !== 0 || bytes[meta + 5] !== 0;
       const hasLosses = lossCells.some((cell) => n(cell) !== 0);
-      const row = this.#shapes[(protocol === 0 ? 0 : transport ? 8 : 4) | (hasTags ? 1 : 0) | (hasLosses ? 2 : 0)] as Shape;
+      const row = this.#shapes[
+        (protocol === 0 ? 0 : transport ? 8 : 4) | (hasTags ? 1 : 0) | (hasLosses ? 2 : 0)
+      ] as Shape;
 
       row.add(run);
       row.add(n(at.packet));
@@ -139,13 +158,23 @@ export class FlowInsert {
       if (hasLosses) for (const cell of lossCells) row.add(n(cell));
       row.endRow();
 
-      const sum = (sums[protocol] ??= { protocol, flows: 0, packets: 0, bytes: 0, first, last, counters: new Float64Array(counterCells.length), maxGap: 0 });
+      const sum = (sums[protocol] ??= {
+        protocol,
+        flows: 0,
+        packets: 0,
+        bytes: 0,
+        first,
+        last,
+        counters: new Float64Array(counterCells.length),
+        maxGap: 0,
+      });
       sum.flows++;
       sum.packets += n(at.packets);
       sum.bytes += n(at.bytes);
       if (first < sum.first) sum.first = first;
       if (last > sum.last) sum.last = last;
-      for (let i = 0; i < counterCells.length; i++) sum.counters[i] = (sum.counters[i] as number) + n(counterCells[i] as number);
+      for (let i = 0; i < counterCells.length; i++)
+        sum.counters[i] = (sum.counters[i] as number) + n(counterCells[i] as number);
       if (n(at.max_gap) > sum.maxGap) sum.maxGap = n(at.max_gap);
     }
     for (const shape of this.#shapes) shape.flush();

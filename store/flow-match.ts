@@ -37,7 +37,8 @@ export function numberOf(index: FlowIndex, field: string): (row: number) => numb
     case "an":
       return (row) => (meta[row * 8] === 0 ? (meta[row * 8 + 3] as number) : none);
     case "spi":
-      return (row) => (meta[row * 8] === 1 || meta[row * 8] === 2 ? pair(row * 8 + 4) * 65536 + pair(row * 8 + 6) : none);
+      return (row) =>
+        meta[row * 8] === 1 || meta[row * 8] === 2 ? pair(row * 8 + 4) * 65536 + pair(row * 8 + 6) : none;
     case "sport":
       return (row) => port(row, 4);
     case "dport":
@@ -80,13 +81,19 @@ function inNetwork(index: FlowIndex, side: "source" | "destination", network: Ne
   const addresses = index[side];
   const { meta } = index;
   const [w0, w1, w2, w3] = words(network.bytes) as unknown as [number, number, number, number];
-  const masks = words(network.bytes.map((_, i) => prefixMask(network.prefix, i))) as unknown as [number, number, number, number];
+  const masks = words(network.bytes.map((_, i) => prefixMask(network.prefix, i))) as unknown as [
+    number,
+    number,
+    number,
+    number,
+  ];
   const [m0, m1, m2, m3] = masks;
   const size = network.bytes.length;
   return (row) => {
     const a = row * 4;
     if (((addresses[a] as number) & m0) >>> 0 !== w0 || ((addresses[a + 1] as number) & m1) >>> 0 !== w1) return false;
-    if (((addresses[a + 2] as number) & m2) >>> 0 !== w2 || ((addresses[a + 3] as number) & m3) >>> 0 !== w3) return false;
+    if (((addresses[a + 2] as number) & m2) >>> 0 !== w2 || ((addresses[a + 3] as number) & m3) >>> 0 !== w3)
+      return false;
     const has = meta[row * 8] === 0 ? 6 : meta[row * 8 + 2] ? 16 : 4;
     return has === size;
   };
@@ -96,7 +103,10 @@ const any = (tests: readonly Test[]): Test => {
   const [only] = tests;
   return only && tests.length === 1 ? only : (row) => tests.some((test) => test(row));
 };
-const not = (test: Test): Test => (row) => !test(row);
+const not =
+  (test: Test): Test =>
+  (row) =>
+    !test(row);
 const signed = (op: "=" | "!=", test: Test): Test => (op === "=" ? test : not(test));
 
 /** For a field of two places: either for = and the orders, neither for !=. */
@@ -114,13 +124,25 @@ export function matchTerm(index: FlowIndex, term: Term): Test {
       if (term.field === "vlan") return either(index, ["outer_vlan", "inner_vlan"], term.op, term.values);
       return compare(numberOf(index, term.field), term.op, term.values);
     case "time":
-      return compare(numberOf(index, term.field), term.op, term.values.map((ns) => Number(ns - index.baseNs)));
+      return compare(
+        numberOf(index, term.field),
+        term.op,
+        term.values.map((ns) => Number(ns - index.baseNs)),
+      );
     case "duration":
       return compare(numberOf(index, term.field), term.op, term.values.map(Number));
     case "protocol":
-      return compare((row) => meta[row * 8] as number, term.op, term.values.map((name) => protocols.indexOf(name)));
+      return compare(
+        (row) => meta[row * 8] as number,
+        term.op,
+        term.values.map((name) => protocols.indexOf(name)),
+      );
     case "end":
-      return compare((row) => meta[row * 8 + 1] as number, term.op, term.values.map((name) => flowEnds.indexOf(name)));
+      return compare(
+        (row) => meta[row * 8 + 1] as number,
+        term.op,
+        term.values.map((name) => flowEnds.indexOf(name)),
+      );
     case "sci": {
       const tests = term.values.map((text): Test => {
         const [w0, w1] = words([...Buffer.from(text, "hex")]) as unknown as [number, number];
@@ -129,8 +151,16 @@ export function matchTerm(index: FlowIndex, term: Term): Test {
       return signed(term.op, any(tests));
     }
     case "address": {
-      const sides = term.field === "src" ? (["source"] as const) : term.field === "dst" ? (["destination"] as const) : (["source", "destination"] as const);
-      return signed(term.op, any(sides.flatMap((side) => term.values.map((network) => inNetwork(index, side, network)))));
+      const sides =
+        term.field === "src"
+          ? (["source"] as const)
+          : term.field === "dst"
+            ? (["destination"] as const)
+            : (["source", "destination"] as const);
+      return signed(
+        term.op,
+        any(sides.flatMap((side) => term.values.map((network) => inNetwork(index, side, network)))),
+      );
     }
     case "flag": {
       const at = { evicted: 1, ipv6: 2, natt: 4, wrapped: 5 }[term.field as string];

@@ -23,7 +23,11 @@ function made(packet: number, random: () => number): MadeFlow {
   const pick = (count: number): number => Math.floor(random() * count);
   const ipv6 = protocol !== "macsec" && pick(3) === 0;
   const address = (): number[] =>
-    protocol === "macsec" ? [2, 0, 0, 0, 0, pick(3)] : ipv6 ? [0x20, 1, 0xd, 0xb8, ...Array<number>(11).fill(0), pick(3)] : [10, pick(2), 0, pick(4)];
+    protocol === "macsec"
+      ? [2, 0, 0, 0, 0, pick(3)]
+      : ipv6
+        ? [0x20, 1, 0xd, 0xb8, ...Array<number>(11).fill(0), pick(3)]
+        : [10, pick(2), 0, pick(4)];
   const sequenced = protocol !== "tcp" && protocol !== "udp";
   const first = t0 + BigInt(pick(20)) * 500_000_001n;
   return {
@@ -70,7 +74,17 @@ const term = fc.constantFrom(
   "an<3", "spi=0xffffffff", "spi!=0xfffffffe", "spi>0xfffffffd", "sci=0200000000010001", "sci!=0200000000000001", "end=evicted", "end!=capture_end", "evicted", "!evicted", "ipv6", "!ipv6", "!natt", "wrapped",
   "first>=2026-09-21T14:13:22Z", "last<2026-09-21T14:13:25.5Z", "first=2026-09-21T14:13:21.500000003Z", "duration>1s", "duration=1000000003ns", "bandwidth>0.01", "bandwidth=0", "run=1", "run>1", "run!=2",
 ); // biome-ignore format: one list
-const indexedSorts: readonly SortField[] = ["packet", "packets", "bytes", "lost", "gaps", "bandwidth", "duration", "first_seen", "last_seen"];
+const indexedSorts: readonly SortField[] = [
+  "packet",
+  "packets",
+  "bytes",
+  "lost",
+  "gaps",
+  "bandwidth",
+  "duration",
+  "first_seen",
+  "last_seen",
+];
 
 function allPages(pages: FlowPages, query: Omit<FlowQuery, "after">): { names: string[]; first: FlowPage } {
   const first = pages.page(query);
@@ -96,7 +110,11 @@ describe("a flow list", () => {
       fc.property(asked, ({ terms, by, descending, limit, runs }) => {
         const query = { runs, filter: parseFilter(terms.join(" ")), sort: { by, descending }, limit };
         // Terms about the run choose the runs before they come here; SQL reads them once more.
-        const chosen = runs.filter((run) => !(terms.includes("run=1") || terms.includes("run!=2") ? run !== 1 : false) && !(terms.includes("run>1") && run < 2));
+        const chosen = runs.filter(
+          (run) =>
+            !(terms.includes("run=1") || terms.includes("run!=2") ? run !== 1 : false) &&
+            !(terms.includes("run>1") && run < 2),
+        );
         const a = allPages(columns, { ...query, runs: chosen });
         const b = allPages(sql, query);
         expect(a.names).toEqual(b.names);
@@ -110,7 +128,12 @@ describe("a flow list", () => {
   });
 
   test("takes in what an analysis adds while it is asked", () => {
-    const query = { runs: [2], filter: parseFilter("lost>0"), sort: { by: "lost", descending: true }, limit: 1000 } as const;
+    const query = {
+      runs: [2],
+      filter: parseFilter("lost>0"),
+      sort: { by: "lost", descending: true },
+      limit: 1000,
+    } as const;
     for (const count of [1, 200, 0, 3]) {
       if (count) addFlows(count);
       expect(columns.page(query).flows).toEqual(sql.page(query).flows);
@@ -128,7 +151,12 @@ describe("a flow list", () => {
   test("forgets the run longest unused when memory is short, and answers the same", () => {
     const tight = new FlowPages(new Database(join(folder, "x.db")), 600);
     for (const run of [1, 2, 1, 2]) {
-      const query = { runs: [run], filter: parseFilter("bytes>2k"), sort: { by: "bytes", descending: true }, limit: 30 } as const;
+      const query = {
+        runs: [run],
+        filter: parseFilter("bytes>2k"),
+        sort: { by: "bytes", descending: true },
+        limit: 30,
+      } as const;
       expect(tight.page(query)).toEqual(columns.page(query));
     }
   });
@@ -145,17 +173,24 @@ describe("the plan", () => {
     expect(plan.indexed).toBe(indexed);
     if (!plan.indexed) expect(plan.note).toContain(named);
   });
-  test("more flows than memory may hold go to SQL", () => expect(planFlows([], "lost", 1001, 1000).indexed).toBe(false));
+  test("more flows than memory may hold go to SQL", () =>
+    expect(planFlows([], "lost", 1001, 1000).indexed).toBe(false));
 });
 
 test("the first few in order are what a whole sort gives, on any data, also sorted the wrong way", () => {
   fc.assert(
-    fc.property(fc.array(fc.integer({ min: 0, max: 50 }), { maxLength: 6000, minLength: 0, size: "max" }), fc.nat(40), fc.boolean(), (values, count, sorted) => {
-      if (sorted) values.sort((a, b) => b - a);
-      const before = (a: number, b: number): boolean => (values[a] as number) < (values[b] as number) || (values[a] === values[b] && a < b);
-      const expected = values.map((_, i) => i).sort((a, b) => (before(a, b) ? -1 : 1)).slice(0, count); // biome-ignore format: a chain
-      expect(firstInOrder(values.length, count, before)).toEqual(expected);
-    }),
+    fc.property(
+      fc.array(fc.integer({ min: 0, max: 50 }), { maxLength: 6000, minLength: 0, size: "max" }),
+      fc.nat(40),
+      fc.boolean(),
+      (values, count, sorted) => {
+        if (sorted) values.sort((a, b) => b - a);
+        const before = (a: number, b: number): boolean =>
+          (values[a] as number) < (values[b] as number) || (values[a] === values[b] && a < b);
+        const expected = values.map((_, i) => i).sort((a, b) => (before(a, b) ? -1 : 1)).slice(0, count); // biome-ignore format: a chain
+        expect(firstInOrder(values.length, count, before)).toEqual(expected);
+      },
+    ),
     { numRuns: 60 },
   );
 });

@@ -30,10 +30,12 @@ type Found = Pick<FlowPage, "total"> & { readonly places: readonly FlowPlace[] }
 
 const isTime = ({ by }: Sort): boolean => by === "first_seen" || by === "last_seen";
 
-const inOrder = (descending: boolean) => (a: FlowPlace, b: FlowPlace): number => {
-  if (a.key !== b.key) return a.key < b.key === descending ? 1 : -1;
-  return a.run - b.run || a.packet - b.packet;
-};
+const inOrder =
+  (descending: boolean) =>
+  (a: FlowPlace, b: FlowPlace): number => {
+    if (a.key !== b.key) return a.key < b.key === descending ? 1 : -1;
+    return a.run - b.run || a.packet - b.packet;
+  };
 
 export class FlowPages {
   readonly #db: Database;
@@ -55,18 +57,29 @@ export class FlowPages {
 
   page(query: FlowQuery): FlowPage {
     const marks = query.runs.map(() => "?").join(", ");
-    const flows = this.#db.prepare(`SELECT coalesce(sum(flows), 0) FROM totals WHERE run IN (${marks})`).pluck().get(...query.runs) as number;
+    const flows = this.#db
+      .prepare(`SELECT coalesce(sum(flows), 0) FROM totals WHERE run IN (${marks})`)
+      .pluck()
+      .get(...query.runs) as number;
     let plan = planFlows(query.filter, query.sort.by, flows, this.#limit);
     const indices = plan.indexed ? query.runs.map((run) => this.#index(run)) : [];
     if (plan.indexed && !indices.every((index) => index.exact))
-      plan = { indexed: false, note: "the capture spans more than 104 days, more than the index holds to the nanosecond: every flow of the run was read" };
+      plan = {
+        indexed: false,
+        note: "the capture spans more than 104 days, more than the index holds to the nanosecond: every flow of the run was read",
+      };
     const found = plan.indexed ? this.#byColumns(indices, query) : this.#bySql(query);
     const more = found.places.length > query.limit;
     const places = more ? found.places.slice(0, query.limit) : found.places;
     const read = this.#db.prepare<[number, number], FlowRow>(flowByName);
     // In one transaction: without, each row takes and gives back the read lock.
     const rows = this.#db.transaction(() => places.map(({ run, packet }) => read.get(run, packet)))();
-    return { flows: rows.filter((row) => row !== undefined), total: found.total, next: more ? (places.at(-1) ?? null) : null, plan };
+    return {
+      flows: rows.filter((row) => row !== undefined),
+      total: found.total,
+      next: more ? (places.at(-1) ?? null) : null,
+      plan,
+    };
   }
 
   #byColumns(indices: readonly FlowIndex[], query: FlowQuery): Found {
@@ -97,7 +110,11 @@ export class FlowPages {
       const key = sign * value(row);
       if (after) {
         if (key < afterKey) continue;
-        if (key === afterKey && (index.run < after.run || (index.run === after.run && (packet[row] as number) <= after.packet))) continue;
+        if (
+          key === afterKey &&
+          (index.run < after.run || (index.run === after.run && (packet[row] as number) <= after.packet))
+        )
+          continue;
       }
       kept[length] = row;
       keys[length++] = key;
@@ -117,7 +134,10 @@ export class FlowPages {
   #bySql({ runs, filter, sort, after, limit }: FlowQuery): Found {
     const sql = pageOfFlows(runs, filter, sort.by, sort.descending, after, limit + 1);
     const rows = this.#db.prepare<unknown[], { run: number; packet: number; key: string }>(sql.text).all(...sql.values);
-    return { total: null, places: rows.map(({ run, packet, key }) => ({ run, packet, key: isTime(sort) ? BigInt(key) : Number(key) })) };
+    return {
+      total: null,
+      places: rows.map(({ run, packet, key }) => ({ run, packet, key: isTime(sort) ? BigInt(key) : Number(key) })),
+    };
   }
 
   /** The run's columns, with what the writer has added since the last question. */
@@ -126,12 +146,17 @@ export class FlowPages {
     // Last used goes last.
     this.#indices.delete(run);
     if (!index) {
-      const flows = this.#db.prepare("SELECT coalesce(sum(flows), 0) FROM totals WHERE run = ?").pluck().get(run) as number;
+      const flows = this.#db
+        .prepare("SELECT coalesce(sum(flows), 0) FROM totals WHERE run = ?")
+        .pluck()
+        .get(run) as number;
       this.#makeRoom(flows);
       index = new FlowIndex(run, flows);
     }
     this.#indices.set(run, index);
-    const parts = this.#db.prepare<[number, number], Uint8Array>("SELECT cells FROM flow_columns WHERE run = ? AND part >= ? ORDER BY part").pluck();
+    const parts = this.#db
+      .prepare<[number, number], Uint8Array>("SELECT cells FROM flow_columns WHERE run = ? AND part >= ? ORDER BY part")
+      .pluck();
     for (const cells of parts.iterate(run, index.nextPart)) index.append(cells as Uint8Array);
     return index;
   }

@@ -45,7 +45,12 @@ export function firstInOrder(length: number, count: number, before: (a: number, 
 }
 
 /** Moves the first `count` of `items[0…length)` to the front, in any order. */
-function quickselect(items: Uint32Array, length: number, count: number, before: (a: number, b: number) => boolean): void {
+function quickselect(
+  items: Uint32Array,
+  length: number,
+  count: number,
+  before: (a: number, b: number) => boolean,
+): void {
   let low = 0;
   let high = length - 1;
   while (low < high) {

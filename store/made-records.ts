@@ -69,7 +69,10 @@ export function flowBatch(flows: readonly MadeFlow[]): ResultBatch {
     times[r + f.first_time] = flow.firstNs;
     times[r + f.last_time] = flow.lastNs;
     const vlans = flow.vlans ?? [];
-    bytes.set([protocols.indexOf(flow.protocol), flow.end ?? 0, flow.ipv6 ? 1 : 0, flow.an ?? 0, 0, 0, vlans.length, 0], (r + f.meta) * 8);
+    bytes.set(
+      [protocols.indexOf(flow.protocol), flow.end ?? 0, flow.ipv6 ? 1 : 0, flow.an ?? 0, 0, 0, vlans.length, 0],
+      (r + f.meta) * 8,
+    );
     const tags = (r + f.tags) * 8;
     view.setUint16(tags, vlans[0] ?? 0);
     view.setUint16(tags + 2, vlans[1] ?? 0);
@@ -112,7 +115,9 @@ export function gapBatch(gaps: readonly MadeGap[]): ResultBatch {
   return { kind: "gaps", records };
 }
 
-export function linkBatch(links: readonly { readonly packet: number; readonly previous: number; readonly kind: number }[]): ResultBatch {
+export function linkBatch(
+  links: readonly { readonly packet: number; readonly previous: number; readonly kind: number }[],
+): ResultBatch {
   const stride = cellCount(linkRecord);
   const records = new ArrayBuffer(links.length * stride * 8);
   const numbers = new Float64Array(records);

@@ -54,7 +54,8 @@ export interface OpenOptions {
 
 export const openForWriting = (path: string, { busyMs = 5000 }: OpenOptions = {}): Database.Database =>
   guarded(path, () => {
-    if (look(path) === "absent" && !existsSync(dirname(path))) throw new TaplineError("STORE_CANNOT_CREATE", { path, detail: "its folder does not exist" });
+    if (look(path) === "absent" && !existsSync(dirname(path)))
+      throw new TaplineError("STORE_CANNOT_CREATE", { path, detail: "its folder does not exist" });
     const db = new Database(path, { timeout: busyMs });
     try {
       const version = recognise(db, path);
@@ -80,7 +81,11 @@ function openReadOnly(path: string, busyMs: number): Database.Database {
   } catch (cause) {
     db.close();
     if ((cause as { code?: string }).code?.startsWith("SQLITE_CANTOPEN"))
-      throw new TaplineError("STORE_READ_ONLY", { path, detail: "its last writer did not close it, and the files beside it cannot be made" }, { cause });
+      throw new TaplineError(
+        "STORE_READ_ONLY",
+        { path, detail: "its last writer did not close it, and the files beside it cannot be made" },
+        { cause },
+      );
     throw cause;
   }
 }
@@ -112,7 +117,8 @@ export const openForReading = (path: string, { busyMs = 5000 }: OpenOptions = {}
       try {
         finish(openForWriting(path, { busyMs }));
       } catch (cause) {
-        if (storeError(cause, path).code === "STORE_READ_ONLY") throw new TaplineError("STORE_OLDER", { path, found, known: schemaVersion }, { cause });
+        if (storeError(cause, path).code === "STORE_READ_ONLY")
+          throw new TaplineError("STORE_OLDER", { path, found, known: schemaVersion }, { cause });
         throw cause;
       }
       db = openReadOnly(path, busyMs);

@@ -34,7 +34,14 @@ const columnsOf = (field: FlowField): readonly string[] => {
   }
 }; // biome-ignore format: a table
 
-const flags = { evicted: "ended <> 0", jump: "jumps > 0", restart: "restarts > 0", wrapped: "wrapped = 1", ipv6: "ipv6 = 1", natt: "natt = 1" };
+const flags = {
+  evicted: "ended <> 0",
+  jump: "jumps > 0",
+  restart: "restarts > 0",
+  wrapped: "wrapped = 1",
+  ipv6: "ipv6 = 1",
+  natt: "natt = 1",
+};
 
 export const sortColumn = (sort: SortField): string => {
   if (sort === "first_seen") return "first_ns";
@@ -80,7 +87,14 @@ export interface FlowPlace {
   readonly packet: number;
 }
 
-export function pageOfFlows(runs: readonly number[], filter: Filter, sort: SortField, descending: boolean, after: FlowPlace | undefined, limit: number): Sql {
+export function pageOfFlows(
+  runs: readonly number[],
+  filter: Filter,
+  sort: SortField,
+  descending: boolean,
+  after: FlowPlace | undefined,
+  limit: number,
+): Sql {
   const where = whereFlow(filter);
   const key = sortColumn(sort);
   const beyond = after ? ` AND (${key} ${descending ? "<" : ">"} ? OR (${key} = ? AND (run, packet) > (?, ?)))` : "";

@@ -40,14 +40,18 @@ export class StoreReader {
     });
   }
 
-  static async open(path: string, { flowsInMemory = 2_000_000, waiting = 256 }: ReaderLimits = {}): Promise<StoreReader> {
+  static async open(
+    path: string,
+    { flowsInMemory = 2_000_000, waiting = 256 }: ReaderLimits = {},
+  ): Promise<StoreReader> {
     const reader = new StoreReader({ path, flowsInMemory }, waiting);
     await reader.#answered(); // the worker's first answer is that it has opened the file
     return reader;
   }
 
   ask<K extends keyof Reads>(name: K, ...args: Parameters<Reads[K]>): Promise<ReturnType<Reads[K]>> {
-    if (this.#waiting.length >= this.#limit) return Promise.reject(new TaplineError("API_OVERLOADED", { limit: this.#limit }));
+    if (this.#waiting.length >= this.#limit)
+      return Promise.reject(new TaplineError("API_OVERLOADED", { limit: this.#limit }));
     return this.#send({ name, args }) as Promise<ReturnType<Reads[K]>>;
   }
 
@@ -59,7 +63,8 @@ export class StoreReader {
   }
 
   #send(request: ReaderRequest): Promise<unknown> {
-    if (this.#ended) return Promise.reject(new TaplineError("STORE_FAILED", { path: this.#path, detail: "its reader is closed" }));
+    if (this.#ended)
+      return Promise.reject(new TaplineError("STORE_FAILED", { path: this.#path, detail: "its reader is closed" }));
     const answered = this.#answered();
     this.#worker.postMessage(request);
     return answered;
@@ -70,6 +75,7 @@ export class StoreReader {
   }
 
   #abandon(detail: string): void {
-    for (const { reject } of this.#waiting.splice(0)) reject(new TaplineError("STORE_FAILED", { path: this.#path, detail }));
+    for (const { reject } of this.#waiting.splice(0))
+      reject(new TaplineError("STORE_FAILED", { path: this.#path, detail }));
   }
 }

@@ -87,7 +87,11 @@ export interface LedgerRow {
   readonly decoded: number;
   readonly tracked: number;
   readonly residue: number;
-  readonly reasons: readonly { readonly kind: "undecodable" | "untracked"; readonly reason: string; readonly packets: number }[];
+  readonly reasons: readonly {
+    readonly kind: "undecodable" | "untracked";
+    readonly reason: string;
+    readonly packets: number;
+  }[];
 }
 
 const runColumns = `run, source, options, CAST(started_ns AS TEXT) AS started_ns, CAST(finished_ns AS TEXT) AS finished_ns, complete, looped,
@@ -131,7 +135,12 @@ export class Reads {
   chooseRuns(wanted: number | "all" | "newest", filter: Filter): number[] {
     const all = this.#db.prepare("SELECT run FROM runs ORDER BY run").pluck().all() as number[];
     const terms = filter.filter((term) => term.kind === "number" && term.field === "run");
-    const asked = wanted === "all" || (wanted === "newest" && terms.length > 0) ? all : wanted === "newest" ? all.slice(-1) : all.filter((run) => run === wanted);
+    const asked =
+      wanted === "all" || (wanted === "newest" && terms.length > 0)
+        ? all
+        : wanted === "newest"
+          ? all.slice(-1)
+          : all.filter((run) => run === wanted);
     return asked.filter((run) =>
       terms.every((term) => {
         if (term.kind !== "number") return true;
@@ -142,7 +151,11 @@ export class Reads {
   }
 
   totals(runs: readonly number[]): TotalRow[] {
-    return this.#db.prepare<unknown[], TotalRow>(`SELECT ${totalColumns} FROM totals WHERE run IN (${marks(runs)}) ORDER BY run, protocol`).all(...runs);
+    return this.#db
+      .prepare<unknown[], TotalRow>(
+        `SELECT ${totalColumns} FROM totals WHERE run IN (${marks(runs)}) ORDER BY run, protocol`,
+      )
+      .all(...runs);
   }
 
   flowPage(query: FlowQuery): FlowPage {
@@ -152,7 +165,11 @@ export class Reads {
   flow(run: number, packet: number): { readonly flow: FlowRow; readonly links: readonly LinkRow[] } | null {
     const flow = this.#db.prepare<unknown[], FlowRow>(flowByName).get(run, packet);
     if (!flow) return null;
-    const links = this.#db.prepare<unknown[], LinkRow>("SELECT previous, kind FROM links WHERE run = ? AND packet = ? ORDER BY previous, kind").all(run, packet);
+    const links = this.#db
+      .prepare<unknown[], LinkRow>(
+        "SELECT previous, kind FROM links WHERE run = ? AND packet = ? ORDER BY previous, kind",
+      )
+      .all(run, packet);
     return { flow, links };
   }
 
@@ -177,8 +194,14 @@ export class Reads {
   }
 
   ledger(runs: readonly number[]): LedgerRow[] {
-    const rows = this.#db.prepare<unknown[], Omit<LedgerRow, "reasons">>(`SELECT * FROM ledger WHERE run IN (${marks(runs)}) ORDER BY run, position`).all(...runs);
-    const reasons = this.#db.prepare<unknown[], LedgerRow["reasons"][number]>("SELECT kind, reason, packets FROM ledger_reasons WHERE run = ? AND position = ?");
+    const rows = this.#db
+      .prepare<unknown[], Omit<LedgerRow, "reasons">>(
+        `SELECT * FROM ledger WHERE run IN (${marks(runs)}) ORDER BY run, position`,
+      )
+      .all(...runs);
+    const reasons = this.#db.prepare<unknown[], LedgerRow["reasons"][number]>(
+      "SELECT kind, reason, packets FROM ledger_reasons WHERE run = ? AND position = ?",
+    );
     return rows.map((row) => ({ ...row, reasons: reasons.all(row.run, row.position) }));
   }
 

@@ -55,7 +55,13 @@ describe("a run that is written", () => {
       flowBatch([
         macsec(1, { lost: 3, gaps: 2, duplicate: 1, late: 2, jumps: 1, vlans: [100, 4094], bytes: big }),
         macsec(2, { protocol: "esp", spi: 0xffff_fffe, source: [10, 0, 0, 1], destination: [255, 255, 255, 255] }),
-        macsec(3, { protocol: "ah", spi: 1, ipv6: true, source: [0x20, 1, 0xd, 0xb8, ...Array<number>(11).fill(0), 1], destination: Array<number>(16).fill(0) }),
+        macsec(3, {
+          protocol: "ah",
+          spi: 1,
+          ipv6: true,
+          source: [0x20, 1, 0xd, 0xb8, ...Array<number>(11).fill(0), 1],
+          destination: Array<number>(16).fill(0),
+        }),
         macsec(4, { protocol: "udp", ports: [53, 65_535], source: [10, 0, 0, 1], destination: [10, 0, 0, 2], end: 1 }),
       ]),
     );
@@ -71,7 +77,14 @@ describe("a run that is written", () => {
       run: 1n, protocol: 0n, source: "02:00:00:00:00:01", destination: "01:80:c2:00:00:03", sci: "0200000000010001", an: 2n, spi: null, outer_vlan: 100n,
       inner_vlan: 4094n, first_ns: t0 + 1n, last_ns: t0 + 1_000_000_007n, bytes: BigInt(big), lost: 3n, gaps: 2n, duplicate: 1n, late: 2n, jumps: 1n, min_gap: 1n, max_gap: 2n,
     }); // biome-ignore format: one row
-    expect(flow(2)).toMatchObject({ source: "10.0.0.1", destination: "255.255.255.255", spi: 0xffff_fffen, sci: null, an: null, outer_vlan: null });
+    expect(flow(2)).toMatchObject({
+      source: "10.0.0.1",
+      destination: "255.255.255.255",
+      spi: 0xffff_fffen,
+      sci: null,
+      an: null,
+      outer_vlan: null,
+    });
     expect(flow(3)).toMatchObject({ source: "2001:db8::1", destination: "::", ipv6: 1n });
     expect(flow(4)).toMatchObject({ source_port: 53n, destination_port: 65_535n, first_sequence: null, ended: 1n });
     expect(db.prepare("SELECT flow, protocol, ended, spi, first FROM flow_list WHERE flow = '1-2'").get()).toEqual({
@@ -81,7 +94,12 @@ describe("a run that is written", () => {
       spi: "0xfffffffe",
       first: "2026-09-21T14:13:20.000000003Z",
     });
-    expect(db.prepare("SELECT complete, flows, packets, engine_ns FROM runs").get()).toEqual({ complete: 1, flows: 10, packets: 1000, engine_ns: 100_000_000 });
+    expect(db.prepare("SELECT complete, flows, packets, engine_ns FROM runs").get()).toEqual({
+      complete: 1,
+      flows: 10,
+      packets: 1000,
+      engine_ns: 100_000_000,
+    });
     expect(db.prepare("SELECT reason, packets FROM ledger_reasons ORDER BY reason").raw().all()).toEqual([["arp", 5], ["ike", 3], ["truncated", 2]]); // biome-ignore format: rows
     db.close();
   });
@@ -94,7 +112,13 @@ describe("a run that is written", () => {
       const kinds = ["macsec", "esp", "tcp"] as const;
       for (let batch = 0; batch < 20; batch++) {
         const flows = Array.from({ length: 37 }, (_, i) =>
-          macsec(batch * 100 + i + 1, { protocol: kinds[i % 3] ?? "esp", packets: i + 5, lost: i % 3 === 2 ? 0 : i % 7, duplicate: i % 3 === 2 ? 0 : 1, late: i % 3 === 2 ? 0 : i % 2 }),
+          macsec(batch * 100 + i + 1, {
+            protocol: kinds[i % 3] ?? "esp",
+            packets: i + 5,
+            lost: i % 3 === 2 ? 0 : i % 7,
+            duplicate: i % 3 === 2 ? 0 : 1,
+            late: i % 3 === 2 ? 0 : i % 2,
+          }),
         );
         await writer.write(flowBatch(flows));
       }
@@ -120,7 +144,11 @@ describe("a run that is written", () => {
     const writer = await StoreWriter.open(path);
     await writer.beginRun({ source: "a.pcap", options: {} });
     await writer.write(flowBatch([macsec(1)]));
-    const outcomes = await Promise.allSettled([writer.write(flowBatch([macsec(2), macsec(1)])), writer.write(flowBatch([macsec(3)])), writer.finishRun(madeSummary())]);
+    const outcomes = await Promise.allSettled([
+      writer.write(flowBatch([macsec(2), macsec(1)])),
+      writer.write(flowBatch([macsec(3)])),
+      writer.finishRun(madeSummary()),
+    ]);
     expect(outcomes.at(-1)?.status).toBe("rejected");
     await writer.close();
     const db = openForReading(path);
@@ -155,7 +183,9 @@ describe("a run that is written", () => {
     expect(flows % 100).toBe(0);
     expect(db.prepare("SELECT flows FROM totals").pluck().get()).toBe(flows);
     expect(db.prepare("SELECT sum(flows) FROM flow_columns").pluck().get()).toBe(flows);
-    expect(db.prepare("SELECT run, complete, finished_ns FROM runs").all()).toEqual([{ run: 1, complete: 0, finished_ns: null }]);
+    expect(db.prepare("SELECT run, complete, finished_ns FROM runs").all()).toEqual([
+      { run: 1, complete: 0, finished_ns: null },
+    ]);
     db.close();
 
     const writer = await StoreWriter.open(path);
@@ -166,7 +196,9 @@ describe("a run that is written", () => {
   test("holds back a caller that is faster than the disk", async () => {
     const writer = await StoreWriter.open(fresh());
     await writer.beginRun({ source: "a.pcap", options: {} });
-    const batches = Array.from({ length: 12 }, (_, b) => flowBatch(Array.from({ length: 500 }, (_, i) => macsec(b * 500 + i + 1))));
+    const batches = Array.from({ length: 12 }, (_, b) =>
+      flowBatch(Array.from({ length: 500 }, (_, i) => macsec(b * 500 + i + 1))),
+    );
     let admitted = 0;
     const all = batches.map((batch) => writer.write(batch).then(() => admitted++));
     await Promise.race(all);
@@ -187,7 +219,10 @@ test("a reader keeps its view while runs come and go, and a writer does not wait
     await writer.beginRun({ source: "a.pcap", options: {} });
     await writer.write(flowBatch([macsec(1), macsec(2)]));
     await writer.finishRun(madeSummary()); // every batch is committed behind it
-    expect((await reader.ask("flowPage", { runs: [run], filter: [], sort: { by: "packet", descending: false }, limit: 10 })).total).toBe(2);
+    expect(
+      (await reader.ask("flowPage", { runs: [run], filter: [], sort: { by: "packet", descending: false }, limit: 10 }))
+        .total,
+    ).toBe(2);
     const started = performance.now();
     await writer.close();
     expect(performance.now() - started).toBeLessThan(2000);
@@ -260,7 +295,10 @@ describe("a database that cannot be opened says why", () => {
     db.close();
   });
   test("a newer version", async () => {
-    const path = made(fresh(), `PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${schemaVersion + 1}; CREATE TABLE t (a)`);
+    const path = made(
+      fresh(),
+      `PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${schemaVersion + 1}; CREATE TABLE t (a)`,
+    );
     expect(await write(path)).toBe("STORE_NEWER");
     expect(await read(path)).toBe("STORE_NEWER");
   });
@@ -289,7 +327,9 @@ describe("a database that cannot be opened says why", () => {
   const inNamespace = (mounts: string, script: string): string => {
     const program = join(folder, "mounted.mts");
     writeFileSync(program, script);
-    return execFileSync("unshare", ["-m", "sh", "-c", `${mounts} && exec "$0" "$1"`, process.execPath, program], { encoding: "utf8" });
+    return execFileSync("unshare", ["-m", "sh", "-c", `${mounts} && exec "$0" "$1"`, process.execPath, program], {
+      encoding: "utf8",
+    });
   };
   const imports = `
     import { StoreWriter } from "#store/writer.ts";

@@ -87,7 +87,8 @@ export class StoreWriter {
 
   #ask(request: WriterRequest, transfer: ArrayBuffer[] = []): Promise<number> {
     if (this.#failure) return Promise.reject(this.#failure);
-    if (this.#ended) return Promise.reject(new TaplineError("STORE_FAILED", { path: this.#path, detail: "its writer is closed" }));
+    if (this.#ended)
+      return Promise.reject(new TaplineError("STORE_FAILED", { path: this.#path, detail: "its writer is closed" }));
     const answered = this.#answered();
     this.#worker.postMessage(request, transfer);
     return answered;

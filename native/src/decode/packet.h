@@ -38,8 +38,8 @@ struct Packet {
   uint32_t spi;          ///< ESP, AH; else 0
   uint16_t addresses;  ///< offset of the source address (IPv4: 4+4 bytes, IPv6: 16+16); MACsec: of the destination MAC
                        ///< (6+6); kNoAddresses if none
-  uint16_t vlan[2];   ///< outer and inner id, 0 where there is none
-  uint16_t ports[2];  ///< TCP, UDP; and NAT-T's, for display; else 0
+  uint16_t vlan[2];    ///< outer and inner id, 0 where there is none
+  uint16_t ports[2];   ///< TCP, UDP; and NAT-T's, for display; else 0
   Verdict verdict;
   uint8_t reason;       ///< Undecodable or Untracked, by verdict
   Protocol protocol;    ///< valid when tracked
