@@ -333,7 +333,7 @@ describe("who may ask", () => {
     stop.abort();
     await brief.close();
     await brief.close();
-    await expect(fetch(`${brief.url}/health`)).rejects.toThrow();
+    await expect(fetch(`${brief.url}/health`)).rejects.toThrow("fetch failed");
   });
 });
 

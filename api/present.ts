@@ -187,8 +187,8 @@ const reasonsOf = (row: LedgerRow, kind: "undecodable" | "untracked"): Record<st
 
 export const presentLedger = (rows: readonly LedgerRow[]): Out<typeof schemas.ledger> => ({
   residue: rows.reduce((sum, row) => sum + row.residue, 0),
-  interfaces: rows.map(({ position: _, reasons: __, ...row }, i) => {
-    const whole = rows[i] as LedgerRow;
-    return { ...row, undecodable: reasonsOf(whole, "undecodable"), untracked: reasonsOf(whole, "untracked") };
+  interfaces: rows.map((row) => {
+    const { position: _position, reasons: _reasons, ...rest } = row;
+    return { ...rest, undecodable: reasonsOf(row, "undecodable"), untracked: reasonsOf(row, "untracked") };
   }),
 });

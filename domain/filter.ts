@@ -142,7 +142,7 @@ function parseTerm(filter: string, piece: Piece): Term {
   const fail = (detail: string, offset = 0): TaplineError =>
     new TaplineError("FILTER_SYNTAX", { filter, column: piece.start + offset + 1, detail });
   const [, not = "", name = "", op = "", rest = ""] =
-    /^(!?)((?:[A-Za-z_][A-Za-z0-9_]*)?)(!=|>=|<=|=|>|<)?([^]*)$/.exec(piece.text) ?? [];
+    /^(!?)((?:[A-Za-z_][A-Za-z0-9_]*)?)(!=|>=|<=|=|>|<)?(.*)$/s.exec(piece.text) ?? [];
   if (name === "") throw fail("a field's name is expected here", not.length);
   if (!Object.hasOwn(flowFields, name))
     throw new TaplineError("FILTER_UNKNOWN_FIELD", {

@@ -1,8 +1,6 @@
 // The native engine as TypeScript sees it. The addon itself is native/src/addon.cc.
 import { createRequire } from "node:module";
-import type { AnalysisSummary, LedgerCounts, ResultBatch, ResultKind } from "#domain/analysis.ts";
-
-export type { AnalysisSummary, LedgerCounts, ResultBatch, ResultKind };
+import type { AnalysisSummary, ResultBatch } from "#domain/analysis.ts";
 
 export type ReplayMode = "fast" | "original" | "fixed" | "speed";
 

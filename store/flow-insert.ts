@@ -158,7 +158,7 @@ export class FlowInsert {
       if (hasLosses) for (const cell of lossCells) row.add(n(cell));
       row.endRow();
 
-      const sum = (sums[protocol] ??= {
+      sums[protocol] ??= {
         protocol,
         flows: 0,
         packets: 0,
@@ -167,7 +167,8 @@ export class FlowInsert {
         last,
         counters: new Float64Array(counterCells.length),
         maxGap: 0,
-      });
+      };
+      const sum = sums[protocol];
       sum.flows++;
       sum.packets += n(at.packets);
       sum.bytes += n(at.bytes);

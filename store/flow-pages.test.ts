@@ -48,8 +48,12 @@ const random = (): number => {
   return seed / 2 ** 32;
 };
 let packet = 0;
+const nextPacket = (): number => {
+  packet += 1 + Math.floor(random() * 3);
+  return packet;
+};
 const addFlows = (count: number): void =>
-  insert.write(flowBatch(Array.from({ length: count }, () => made((packet += 1 + Math.floor(random() * 3)), random))));
+  insert.write(flowBatch(Array.from({ length: count }, () => made(nextPacket(), random))));
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "tapline-pages-"));

@@ -157,7 +157,7 @@ export class FlowPages {
     const parts = this.#db
       .prepare<[number, number], Uint8Array>("SELECT cells FROM flow_columns WHERE run = ? AND part >= ? ORDER BY part")
       .pluck();
-    for (const cells of parts.iterate(run, index.nextPart)) index.append(cells as Uint8Array);
+    for (const cells of parts.iterate(run, index.nextPart)) index.append(cells);
     return index;
   }
 

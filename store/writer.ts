@@ -100,7 +100,10 @@ export class StoreWriter {
 
   #settle(answer: WriterAnswer): void {
     const waiting = this.#waiting.shift();
-    if ("value" in answer) return waiting?.resolve(answer.value);
+    if ("value" in answer) {
+      waiting?.resolve(answer.value);
+      return;
+    }
     const error = received(answer.error);
     this.#failure ??= error;
     waiting?.reject(error);
