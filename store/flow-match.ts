@@ -1,17 +1,20 @@
-// A filter term as a test of one row of the index. Terms that flow-plan.ts sends to SQL never come here.
+// A filter term as a match of rows of the index: a range of a column, a set of bytes, or any test. Terms that flow-plan.ts sends
+// to SQL never come here.
 import type { Operator, Term } from "#domain/filter.ts";
 import { prefixMask, type Network } from "#domain/network.ts";
 import { flowEnds, protocols } from "#domain/vocabulary.ts";
 import type { FlowIndex } from "./flow-index.ts";
 
-export type Test = (row: number) => boolean;
+type Test = (row: number) => boolean;
+export type Match =
+  | { readonly by: "range"; readonly values: Float64Array; readonly low: number; readonly high: number }
+  /** of each row's 8 bytes the one at `at`; `allowed` has 256 entries */
+  | { readonly by: "byte"; readonly bytes: Uint8Array; readonly at: number; readonly allowed: Uint8Array }
+  | { readonly by: "test"; readonly test: Test };
 const none = Number.NaN; // a flow without the field: equal to nothing, above and below nothing
 
-/** One number per row; NaN where the flow has no such field. */
-export function numberOf(index: FlowIndex, field: string): (row: number) => number {
-  const { meta, tags, first, last, bytes } = index;
-  const pair = (at: number): number => ((tags[at] as number) << 8) | (tags[at + 1] as number);
-  const port = (row: number, at: number): number => ((meta[row * 8] as number) > 2 ? pair(row * 8 + at) : none);
+/** The array behind a field or sort that is one. */
+function columnOf(index: FlowIndex, field: string): Float64Array | undefined {
   switch (field) {
     case "packet":
     case "packets":
@@ -19,14 +22,35 @@ export function numberOf(index: FlowIndex, field: string): (row: number) => numb
     case "lost":
     case "gaps":
     case "first":
-    case "last": {
-      const values = index[field];
-      return (row) => values[row] as number;
-    }
+    case "last":
+      return index[field];
     case "first_seen":
-      return (row) => first[row] as number;
+      return index.first;
     case "last_seen":
-      return (row) => last[row] as number;
+      return index.last;
+    default:
+      return undefined;
+  }
+}
+
+/** A sort's value of every row. */
+export function keysOf(index: FlowIndex, sort: string): Float64Array {
+  const column = columnOf(index, sort);
+  if (column) return column;
+  const value = numberOf(index, sort);
+  const keys = new Float64Array(index.length);
+  for (let row = 0; row < keys.length; row++) keys[row] = value(row);
+  return keys;
+}
+
+/** One number per row; NaN where the flow has no such field. */
+function numberOf(index: FlowIndex, field: string): (row: number) => number {
+  const { meta, tags, first, last, bytes } = index;
+  const pair = (at: number): number => ((tags[at] as number) << 8) | (tags[at + 1] as number);
+  const port = (row: number, at: number): number => ((meta[row * 8] as number) > 2 ? pair(row * 8 + at) : none);
+  const column = columnOf(index, field);
+  if (column) return (row) => column[row] as number;
+  switch (field) {
     case "duration":
       return (row) => (last[row] as number) - (first[row] as number);
     case "bandwidth":
@@ -115,40 +139,65 @@ function either(index: FlowIndex, fields: readonly [string, string], op: Operato
   return op === "!=" ? not(any(tests)) : any(tests);
 }
 
+/** The neighbours of a number: a float64's bits count like an integer, for positive and negative numbers apart. */
+function next(value: number, up: boolean): number {
+  if (value === 0) return up ? Number.MIN_VALUE : -Number.MIN_VALUE;
+  const bits = new BigInt64Array(new Float64Array([value]).buffer);
+  bits[0] = (bits[0] as bigint) + (up === value > 0 ? 1n : -1n);
+  return new Float64Array(bits.buffer)[0] as number;
+}
+
+function matchNumber(index: FlowIndex, field: string, op: Operator, wanted: readonly number[]): Match {
+  const values = columnOf(index, field);
+  const one = wanted[0] as number;
+  if (!values || op === "!=" || wanted.length > 1)
+    return { by: "test", test: compare(numberOf(index, field), op, wanted) };
+  const low = op === ">" ? next(one, true) : op === "=" || op === ">=" ? one : Number.NEGATIVE_INFINITY;
+  const high = op === "<" ? next(one, false) : op === "=" || op === "<=" ? one : Number.POSITIVE_INFINITY;
+  return { by: "range", values, low, high };
+}
+
+function matchByte(bytes: Uint8Array, at: number, holds: (byte: number) => boolean): Match {
+  return { by: "byte", bytes, at, allowed: Uint8Array.from({ length: 256 }, (_, byte) => (holds(byte) ? 1 : 0)) };
+}
+
+const tested = (test: Test): Match => ({ by: "test", test });
+
 /** The run's own terms (run=…) have been applied when the runs were chosen. */
-export function matchTerm(index: FlowIndex, term: Term): Test {
+export function matchTerm(index: FlowIndex, term: Term): Match {
   const { meta } = index;
   switch (term.kind) {
     case "number":
-      if (term.field === "port") return either(index, ["sport", "dport"], term.op, term.values);
-      if (term.field === "vlan") return either(index, ["outer_vlan", "inner_vlan"], term.op, term.values);
-      return compare(numberOf(index, term.field), term.op, term.values);
+      if (term.field === "port") return tested(either(index, ["sport", "dport"], term.op, term.values));
+      if (term.field === "vlan") return tested(either(index, ["outer_vlan", "inner_vlan"], term.op, term.values));
+      return matchNumber(index, term.field, term.op, term.values);
     case "time":
-      return compare(
-        numberOf(index, term.field),
+      return matchNumber(
+        index,
+        term.field,
         term.op,
         term.values.map((ns) => Number(ns - index.baseNs)),
       );
     case "duration":
-      return compare(numberOf(index, term.field), term.op, term.values.map(Number));
+      return matchNumber(index, term.field, term.op, term.values.map(Number));
     case "protocol":
-      return compare(
-        (row) => meta[row * 8] as number,
-        term.op,
-        term.values.map((name) => protocols.indexOf(name)),
+      return matchByte(
+        meta,
+        0,
+        (byte) => term.values.some((name) => protocols.indexOf(name) === byte) === (term.op === "="),
       );
     case "end":
-      return compare(
-        (row) => meta[row * 8 + 1] as number,
-        term.op,
-        term.values.map((name) => flowEnds.indexOf(name)),
+      return matchByte(
+        meta,
+        1,
+        (byte) => term.values.some((name) => flowEnds.indexOf(name) === byte) === (term.op === "="),
       );
     case "sci": {
       const tests = term.values.map((text): Test => {
         const [w0, w1] = words([...Buffer.from(text, "hex")]) as unknown as [number, number];
         return (row) => meta[row * 8] === 0 && index.sci[row * 2] === w0 && index.sci[row * 2 + 1] === w1;
       });
-      return signed(term.op, any(tests));
+      return tested(signed(term.op, any(tests)));
     }
     case "address": {
       const sides =
@@ -157,16 +206,14 @@ export function matchTerm(index: FlowIndex, term: Term): Test {
           : term.field === "dst"
             ? (["destination"] as const)
             : (["source", "destination"] as const);
-      return signed(
-        term.op,
-        any(sides.flatMap((side) => term.values.map((network) => inNetwork(index, side, network)))),
+      return tested(
+        signed(term.op, any(sides.flatMap((side) => term.values.map((network) => inNetwork(index, side, network))))),
       );
     }
     case "flag": {
       const at = { evicted: 1, ipv6: 2, natt: 4, wrapped: 5 }[term.field as string];
       if (at === undefined) throw new Error(`${term.field} is not indexed`);
-      const set: Test = (row) => meta[row * 8 + at] !== 0;
-      return term.on ? set : not(set);
+      return matchByte(meta, at, (byte) => (byte !== 0) === term.on);
     }
   }
 }

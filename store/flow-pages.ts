@@ -4,9 +4,9 @@ import type { Filter } from "#domain/filter.ts";
 import type { Sort } from "#domain/flow-fields.ts";
 import { parseNetwork, within, type Network } from "#domain/network.ts";
 import { FlowIndex } from "./flow-index.ts";
-import { numberOf } from "./flow-match.ts";
+import { keysOf } from "./flow-match.ts";
 import { planFlows, type FlowPlan } from "./flow-plan.ts";
-import { firstInOrder, selectRows } from "./flow-select.ts";
+import { firstInOrder, selectRows, type After, type Order } from "./flow-select.ts";
 import { flowByName, pageOfFlows, type FlowPlace, type FlowRow } from "./queries.ts";
 
 export interface FlowQuery {
@@ -96,38 +96,26 @@ export class FlowPages {
   }
 
   #firstOf(index: FlowIndex, rows: Uint32Array | undefined, { sort, after, limit }: FlowQuery): FlowPlace[] {
-    const value = numberOf(index, sort.by);
-    const sign = sort.descending ? -1 : 1;
-    const { packet } = index;
-    // What lies at or before the cursor is left out; what is left is compared by keys worked out once.
-    const afterKey = after ? sign * Number(typeof after.key === "bigint" ? after.key - index.baseNs : after.key) : 0;
-    const count = rows ? rows.length : index.length;
-    const kept = new Uint32Array(count);
-    const keys = new Float64Array(count);
-    let length = 0;
-    for (let i = 0; i < count; i++) {
-      const row = rows ? (rows[i] as number) : i;
-      const key = sign * value(row);
-      if (after) {
-        if (key < afterKey) continue;
-        if (
-          key === afterKey &&
-          (index.run < after.run || (index.run === after.run && (packet[row] as number) <= after.packet))
-        )
-          continue;
-      }
-      kept[length] = row;
-      keys[length++] = key;
+    const keys = keysOf(index, sort.by);
+    const order: Order = { keys, sign: sort.descending ? -1 : 1, ties: index.packet };
+    let behind: After | undefined;
+    if (after) {
+      // Of equal keys, an earlier run's all lie before the cursor, a later run's all behind it.
+      const tie =
+        index.run === after.run
+          ? after.packet
+          : index.run < after.run
+            ? Number.POSITIVE_INFINITY
+            : Number.NEGATIVE_INFINITY;
+      behind = { key: Number(typeof after.key === "bigint" ? after.key - index.baseNs : after.key), tie };
     }
-    const before = (a: number, b: number): boolean => {
-      const ka = keys[a] as number;
-      const kb = keys[b] as number;
-      return ka < kb || (ka === kb && (packet[kept[a] as number] as number) < (packet[kept[b] as number] as number));
-    };
-    return firstInOrder(length, limit + 1, before).map((item) => {
-      const row = kept[item] as number;
-      const key = value(row);
-      return { key: isTime(sort) ? index.baseNs + BigInt(key) : key, run: index.run, packet: packet[row] as number };
+    return firstInOrder(rows, rows?.length ?? index.length, order, limit + 1, behind).map((row) => {
+      const key = keys[row] as number;
+      return {
+        key: isTime(sort) ? index.baseNs + BigInt(key) : key,
+        run: index.run,
+        packet: index.packet[row] as number,
+      };
     });
   }
 

@@ -1,69 +1,131 @@
-// Rows of an index that a filter lets through, and the first few of them in an order.
+// Rows of an index that a filter lets through, and the first few of them in an order. Both look at a million rows at a time, so
+// the usual terms and every order have loops of their own over plain arrays: a call per row would be most of the time.
 import type { Filter } from "#domain/filter.ts";
 import type { FlowIndex } from "./flow-index.ts";
-import { matchTerm } from "./flow-match.ts";
+import { matchTerm, type Match } from "./flow-match.ts";
 
 /** Row numbers, ascending; undefined means every row. Each term narrows what the one before left. */
 export function selectRows(index: FlowIndex, filter: Filter): Uint32Array | undefined {
   let rows: Uint32Array | undefined;
   for (const term of filter) {
-    const test = matchTerm(index, term);
-    const kept: Uint32Array = rows ?? new Uint32Array(index.length);
-    let count = 0;
-    if (rows) {
-      for (let i = 0; i < rows.length; i++) {
-        const row = rows[i] as number;
-        if (test(row)) kept[count++] = row;
-      }
-    } else {
-      for (let row = 0; row < index.length; row++) if (test(row)) kept[count++] = row;
-    }
-    rows = kept.subarray(0, count);
+    const from = rows ?? Uint32Array.from({ length: 0 });
+    const every = rows === undefined;
+    const kept = every ? new Uint32Array(index.length) : from;
+    const length = every ? index.length : from.length;
+    rows = kept.subarray(0, narrow(matchTerm(index, term), every, from, length, kept));
   }
   return rows;
 }
 
-/**
- * The first `count` of `length` items, in order. Items gather in a buffer of a few times `count`; when it is full, quickselect keeps
- * the best. So a list that is already sorted the wrong way round costs no more than any other.
- */
-export function firstInOrder(length: number, count: number, before: (a: number, b: number) => boolean): number[] {
-  if (count <= 0) return [];
-  const buffer = new Uint32Array(Math.max(count * 4, 1024));
-  let used = 0;
-  let worst = -1; // no item behind this one can be among the first
-  for (let item = 0; item < length; item++) {
-    if (worst >= 0 && !before(item, worst)) continue;
-    buffer[used++] = item;
-    if (used < buffer.length) continue;
-    quickselect(buffer, used, count, before);
-    used = count;
-    worst = buffer[0] as number;
-    for (let i = 1; i < count; i++) if (before(worst, buffer[i] as number)) worst = buffer[i] as number;
+/** `kept` may be `from` itself: what is kept never lies behind what is read. */
+function narrow(match: Match, every: boolean, from: Uint32Array, length: number, kept: Uint32Array): number {
+  let count = 0;
+  if (match.by === "range") {
+    const { values, low, high } = match;
+    for (let i = 0; i < length; i++) {
+      const row = every ? i : (from[i] as number);
+      const value = values[row] as number;
+      if (value >= low && value <= high) kept[count++] = row;
+    }
+  } else if (match.by === "byte") {
+    const { bytes, at, allowed } = match;
+    for (let i = 0; i < length; i++) {
+      const row = every ? i : (from[i] as number);
+      if (allowed[bytes[row * 8 + at] as number] !== 0) kept[count++] = row;
+    }
+  } else {
+    const { test } = match;
+    for (let i = 0; i < length; i++) {
+      const row = every ? i : (from[i] as number);
+      if (test(row)) kept[count++] = row;
+    }
   }
-  return [...buffer.subarray(0, used)].sort((a, b) => (before(a, b) ? -1 : 1)).slice(0, count);
+  return count;
 }
 
-/** Moves the first `count` of `items[0…length)` to the front, in any order. */
-function quickselect(
-  items: Uint32Array,
+/** Rows by `keys`, ascending or (sign −1) descending; equal ones by `ties`, ascending. */
+export interface Order {
+  readonly keys: Float64Array;
+  readonly sign: 1 | -1;
+  readonly ties: Float64Array;
+}
+/** Only rows behind this place are wanted. */
+export interface After {
+  readonly key: number;
+  readonly tie: number;
+}
+
+/**
+ * The first `count` rows in order. Rows gather in a buffer of a few times `count`; when it is full, quickselect keeps the best. So a
+ * list that is already sorted the wrong way round costs little more than any other.
+ */
+export function firstInOrder(
+  rows: Uint32Array | undefined,
   length: number,
+  order: Order,
   count: number,
-  before: (a: number, b: number) => boolean,
-): void {
+  after?: After,
+): number[] {
+  if (count <= 0) return [];
+  const { keys, sign, ties } = order;
+  const buffer = new Uint32Array(Math.max(count * 4, 1024));
+  let used = 0;
+  // No row behind this place can be among the first.
+  let worstKey = Number.POSITIVE_INFINITY;
+  let worstTie = Number.POSITIVE_INFINITY;
+  const afterKey = after ? sign * after.key : Number.NEGATIVE_INFINITY;
+  const afterTie = after ? after.tie : Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < length; i++) {
+    const row = rows ? (rows[i] as number) : i;
+    const key = sign * (keys[row] as number);
+    if (key > worstKey || (key === worstKey && (ties[row] as number) > worstTie)) continue;
+    if (key < afterKey || (key === afterKey && (ties[row] as number) <= afterTie)) continue;
+    buffer[used++] = row;
+    if (used < buffer.length) continue;
+    quickselect(buffer, used, count, order);
+    used = count;
+    const worst = worstOf(buffer, count, order);
+    worstKey = sign * (keys[worst] as number);
+    worstTie = ties[worst] as number;
+  }
+  const compare = (a: number, b: number): number =>
+    sign * ((keys[a] as number) - (keys[b] as number)) || (ties[a] as number) - (ties[b] as number);
+  return [...buffer.subarray(0, used)].sort(compare).slice(0, count);
+}
+
+function worstOf(rows: Uint32Array, count: number, { keys, sign, ties }: Order): number {
+  let worst = rows[0] as number;
+  for (let i = 1; i < count; i++) {
+    const row = rows[i] as number;
+    const further = sign * ((keys[row] as number) - (keys[worst] as number));
+    if (further > 0 || (further === 0 && (ties[row] as number) > (ties[worst] as number))) worst = row;
+  }
+  return worst;
+}
+
+/** Moves the first `count` of `rows[0…length)` to the front, in any order. */
+function quickselect(rows: Uint32Array, length: number, count: number, { keys, sign, ties }: Order): void {
   let low = 0;
   let high = length - 1;
   while (low < high) {
-    const pivot = items[(low + high) >> 1] as number;
+    const pivot = rows[(low + high) >> 1] as number;
+    const key = sign * (keys[pivot] as number);
+    const tie = ties[pivot] as number;
     let i = low;
     let j = high;
     while (i <= j) {
-      while (before(items[i] as number, pivot)) i++;
-      while (before(pivot, items[j] as number)) j--;
+      for (; ; i++) {
+        const own = sign * (keys[rows[i] as number] as number);
+        if (!(own < key || (own === key && (ties[rows[i] as number] as number) < tie))) break;
+      }
+      for (; ; j--) {
+        const own = sign * (keys[rows[j] as number] as number);
+        if (!(key < own || (own === key && tie < (ties[rows[j] as number] as number)))) break;
+      }
       if (i <= j) {
-        const swap = items[i] as number;
-        items[i++] = items[j] as number;
-        items[j--] = swap;
+        const swap = rows[i] as number;
+        rows[i++] = rows[j] as number;
+        rows[j--] = swap;
       }
     }
     if (count - 1 <= j) high = j;
