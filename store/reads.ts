@@ -205,9 +205,11 @@ export class Reads {
     return rows.map((row) => ({ ...row, reasons: reasons.all(row.run, row.position) }));
   }
 
-  /** Loads the newest run's columns, so that the first question is as fast as the next. */
+  /** Loads the newest run's columns and runs the loops over them hot, so that the first question is as fast as the next. */
   warm(): void {
     const runs = this.chooseRuns("newest", []);
-    this.#pages.page({ runs, filter: [], sort: { by: "packet", descending: false }, limit: 1 });
+    for (const by of ["packets", "last_seen"] as const)
+      for (const descending of [false, true])
+        this.#pages.page({ runs, filter: [], sort: { by, descending }, limit: 1000 });
   }
 }

@@ -98,7 +98,7 @@ async function engine(capture: string, threads: number): Promise<Result> {
 
 const ordered = (gaps: readonly Gap[]): Gap[] =>
   gaps.toSorted((a, b) => a[0] - b[0] || String(a[3]).localeCompare(String(b[3])));
-const flowName = (flow: Flow): string => typeof flow["name"] === "string" ? flow["name"] : `flow ${flow.packet}`;
+const flowName = (flow: Flow): string => (typeof flow["name"] === "string" ? flow["name"] : `flow ${flow.packet}`);
 
 /** Every difference, in words: an array of 300 flows shown as a diff helps nobody. */
 function differences(wanted: Result, found: Result, fields: readonly string[]): string[] {
