@@ -1,5 +1,5 @@
 // The flow list of one run by column, in memory: what enters are the blobs of flow_columns, in order, as the writer adds them.
-// A million flows take 112 MB and any filter over them a few milliseconds; a B-tree for each pair of filter and sort would
+// A million flows take 116 MB and any filter over them a few milliseconds; a B-tree for each pair of filter and sort would
 // cost the writer many times more.
 import { column, columnCount } from "./columns.ts";
 
@@ -34,6 +34,8 @@ export class FlowIndex {
   source: Uint32Array;
   destination: Uint32Array;
 
+  #scratch = new Uint32Array(0);
+
   constructor(run: number, capacity: number) {
     this.run = run;
     this.packet = new Float64Array(capacity);
@@ -48,6 +50,12 @@ export class FlowIndex {
     this.sci = new Uint32Array(capacity * 2);
     this.source = new Uint32Array(capacity * 4);
     this.destination = new Uint32Array(capacity * 4);
+  }
+
+  /** Room for a number per row, kept: megabytes taken and dropped for each question would keep the garbage collector busy. */
+  get scratch(): Uint32Array {
+    if (this.#scratch.length < this.length) this.#scratch = new Uint32Array(this.packet.length);
+    return this.#scratch;
   }
 
   append(blob: Uint8Array): void {

@@ -4,13 +4,13 @@ import type { Filter } from "#domain/filter.ts";
 import type { FlowIndex } from "./flow-index.ts";
 import { matchTerm, type Match } from "./flow-match.ts";
 
-/** Row numbers, ascending; undefined means every row. Each term narrows what the one before left. */
+/** Row numbers, ascending, until the next call for this index; undefined means every row. Each term narrows what the one before left. */
 export function selectRows(index: FlowIndex, filter: Filter): Uint32Array | undefined {
   let rows: Uint32Array | undefined;
   for (const term of filter) {
     const from = rows ?? Uint32Array.from({ length: 0 });
     const every = rows === undefined;
-    const kept = every ? new Uint32Array(index.length) : from;
+    const kept = every ? index.scratch : from;
     const length = every ? index.length : from.length;
     rows = kept.subarray(0, narrow(matchTerm(index, term), every, from, length, kept));
   }
