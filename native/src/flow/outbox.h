@@ -36,11 +36,20 @@ class Outbox {
 
   bool take(ResultBatch& out) {
     std::lock_guard lock(mutex_);
+    if (!asked_) room_.notify_all();
+    asked_ = true;
     if (batches_.empty()) return false;
     out = std::move(batches_.front());
     batches_.pop_front();
     room_.notify_all();
     return true;
+  }
+
+  /// Until somebody has asked for results once, ready or not: what is paced in time should not start while its reader
+  /// is starting, too.
+  void wait_for_reader() {
+    std::unique_lock lock(mutex_);
+    room_.wait(lock, [this] { return asked_ || abandoned_; });
   }
 
   /// Nobody will take any more: let the engine end.
@@ -62,6 +71,7 @@ class Outbox {
   std::condition_variable room_;
   std::deque<ResultBatch> batches_;
   bool abandoned_ = false;
+  bool asked_ = false;
   int64_t waited_ns_ = 0;
 };
 

@@ -7,6 +7,7 @@
 // threads.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -153,6 +154,7 @@ class Analysis {
   unsigned passes_ = 0;
   FileStatus status_;
   std::vector<Tally> totals_;
+  std::chrono::steady_clock::time_point started_;  ///< of the work itself: a paced one begins with its reader
   int64_t engine_ns_ = 0;
 };
 
