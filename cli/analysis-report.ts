@@ -3,7 +3,7 @@ import { cellOffsets, flowRecord } from "#domain/records.ts";
 import { timeText } from "#domain/time.ts";
 import { sequencedProtocols } from "#domain/vocabulary.ts";
 import type { AnalysisSummary, LedgerCounts } from "#domain/analysis.ts";
-import type { AnalyzeOptions } from "#native/engine.ts";
+import type { ReplayMode } from "#native/engine.ts";
 import type { Finished } from "#sensor/analyze.ts";
 import { flowName } from "#sensor/flow-name.ts";
 import type { FlowCells, ProtocolTotals } from "#sensor/tally.ts";
@@ -15,7 +15,7 @@ import { verdictText, type Verdict } from "./verdict.ts";
 export interface Result {
   readonly capture: string;
   readonly database: string;
-  readonly options: AnalyzeOptions;
+  readonly mode: ReplayMode | "live";
   readonly finished: Finished;
   readonly verdict?: Verdict;
 }
@@ -58,16 +58,19 @@ function protocolTable(totals: ReadonlyMap<string, ProtocolTotals>): string {
   return table(columns, [...totals].map(row));
 }
 
-function ledgerTable(ledger: readonly LedgerCounts[]): string {
+function ledgerTable(ledger: readonly LedgerCounts[], live: boolean): string {
   const columns = [
     text("interface"),
-    ...["seen", "decoded", "tracked", "untracked", "undecodable", "residue"].map(number),
+    ...["seen", ...(live ? ["ring drops"] : []), "decoded", "tracked", "untracked", "undecodable", "residue"].map(
+      number,
+    ),
   ];
   return table(
     columns,
     ledger.map((entry) => [
       entry.interface === "" ? "–" : entry.interface,
       grouped(entry.seen),
+      ...(live ? [noticed(entry.ringDrops)] : []),
       grouped(entry.decoded),
       grouped(entry.tracked),
       quietZero(sum(Object.values(entry.untracked))),
@@ -106,7 +109,11 @@ const worstTable = (worst: readonly FlowCells[]): string =>
     ]),
   );
 
-function speedLines({ options, finished: { summary, wallNs } }: Result): string[] {
+function speedLines({ mode, finished: { summary, wallNs } }: Result): string[] {
+  if (mode === "live")
+    return [
+      `live     ${duration(summary.engineNs)}, ${packetRate(perSecond(summary.packets, summary.engineNs))} on average on ${summary.threads} thread${summary.threads === 1 ? "" : "s"}`,
+    ];
   const of = (ns: number): string => `${duration(ns)}, ${packetRate(perSecond(summary.packets, ns))}`;
   const threads = `${summary.threads} thread${summary.threads === 1 ? "" : "s"}`;
   const waited =
@@ -118,7 +125,7 @@ function speedLines({ options, finished: { summary, wallNs } }: Result): string[
   if (summary.pacing !== undefined) {
     const { p50Ns, p99Ns, maxNs } = summary.pacing;
     lines.push(
-      `pacing   mode ${options.mode}: packets were late by p50 ${duration(p50Ns)}, p99 ${duration(p99Ns)}, at most ${duration(maxNs)}`,
+      `pacing   mode ${mode}: packets were late by p50 ${duration(p50Ns)}, p99 ${duration(p99Ns)}, at most ${duration(maxNs)}`,
     );
   }
   return lines;
@@ -159,7 +166,7 @@ export function resultText(result: Result): string {
     ...(tally.worst.length === 0 ? [] : ["", title("Most packets lost"), worstTable(tally.worst)]),
     "",
     title("Every packet accounted for"),
-    ledgerTable(summary.ledger),
+    ledgerTable(summary.ledger, result.mode === "live"),
     ...reasonLines(summary.ledger),
     "",
     ...speedLines(result),
@@ -171,7 +178,7 @@ export function resultText(result: Result): string {
 }
 
 /** Stable names; figures are numbers, times ISO 8601 to the nanosecond. */
-export function resultJson({ capture, database, options, finished, verdict }: Result): Record<string, unknown> {
+export function resultJson({ capture, database, mode, finished, verdict }: Result): Record<string, unknown> {
   const { summary, tally, run, wallNs } = finished;
   const totals = [...tally.byProtocol.values()];
   const total = (name: keyof ProtocolTotals): number => sum(totals.map((t) => t[name]));
@@ -181,7 +188,7 @@ export function resultJson({ capture, database, options, finished, verdict }: Re
     run,
     complete: summary.complete,
     looped: summary.looped,
-    mode: options.mode,
+    mode,
     format: summary.format,
     file_error: summary.fileError ?? null,
     packets: summary.packets,

@@ -39,7 +39,6 @@ test.each([
   ["a directory", ".", "FILE_IS_DIRECTORY"],
   ["a device", "/dev/null", "FILE_IS_PIPE"],
   ["standard input", "-", "FILE_IS_PIPE"],
-  ["a network interface", "lo", "LIVE_NOT_YET"],
 ])("%s is refused by its own name", async (_, file, code) => {
   expect(complaint(await analyze(file, "none.db"))).toEqual([code, 1]);
   expect(existsSync(path("none.db"))).toBe(false);

@@ -1,11 +1,9 @@
-// What was typed where a capture file is expected: an interface and standard input get their own answer.
+// What was typed where a capture is expected: a file, or a network interface.
 import { existsSync } from "node:fs";
 import { TaplineError } from "#domain/errors.ts";
 
-export function checkCapturePath(typed: string, interfaces = "/sys/class/net"): string {
+/** A file of that name comes first; `./eth0` is always a file. */
+export function captureKind(typed: string, interfaces = "/sys/class/net"): "file" | "interface" {
   if (typed === "-") throw new TaplineError("FILE_IS_PIPE", { path: "standard input" });
-  if (!typed.includes("/") && !existsSync(typed) && existsSync(`${interfaces}/${typed}`)) {
-    throw new TaplineError("LIVE_NOT_YET", { path: typed });
-  }
-  return typed;
+  return !typed.includes("/") && !existsSync(typed) && existsSync(`${interfaces}/${typed}`) ? "interface" : "file";
 }

@@ -23,8 +23,8 @@ const trafficKinds = ["macsec", "ipsec", "mixed", "tcp"] as const;
 
 function analyzeCommand(done: Done): Command {
   return new Command("analyze")
-    .description("find every lost packet of a capture file and keep the result in a database")
-    .argument("<pcap|interface>", "capture file, pcap or pcapng")
+    .description("find every lost packet of a capture file or a live interface and keep the result in a database")
+    .argument("<pcap|interface>", "capture file, pcap or pcapng, or a network interface")
     .argument("<results.db>", "SQLite database; made if missing, a run is added to an existing one")
     .option("--replay", "read a file (a file is always read this way)")
     .addOption(
@@ -38,7 +38,16 @@ function analyzeCommand(done: Done): Command {
     .option("--pps <n>", "packets per second, for --mode fixed", positive)
     .option("--speed <x>", "for --mode speed", positive)
     .option("--loop <n>", "read the file this many times; the result says so", whole(1, 1e6), 1)
-    .option("--threads <n>", "engine threads", whole(1, 64), Math.min(availableParallelism(), 16))
+    .option("--threads <n>", "engine threads (default: the CPUs for a file, 1 for an interface)", whole(1, 64))
+    .option("--duration <time>", "interface: how long to capture (default: until Ctrl-C)", seconds)
+    .option("--filter <expression>", "interface: libpcap's filter language")
+    .addOption(
+      new Option("--direction <which>", "interface: without or with the frames this machine sends").choices([
+        "In",
+        "Both",
+      ]),
+    )
+    .option("--ring <MiB>", "interface: ring memory of each thread (default: 16)", positive)
     .option("--settle <time>", "a number unseen for this long is lost", seconds, 2)
     .option("--idle <time>", "a flow unseen for this long has ended", seconds, 60)
     .option("--max-flows <n>", "flows held at once, at most", whole(1, 2 ** 28), 4_000_000)
@@ -49,6 +58,7 @@ function analyzeCommand(done: Done): Command {
       examples(
         "analyze capture.pcap results.db",
         "analyze capture.pcap results.db --mode original --json",
+        "analyze eth0 results.db --duration 30s",
         "analyze made.pcap results.db --truth made.truth.json",
       ),
     )

@@ -15,12 +15,51 @@ export interface LedgerCounts {
   readonly residue: number;
 }
 
+/** A live interface: its ledger and what stands beside it. */
+export interface PortCounts extends LedgerCounts {
+  readonly bytes: number;
+  /** frames that an offload merged, and the packets in them */
+  readonly superPackets: number;
+  readonly segments: number;
+  /** frames whose checksum was left for a NIC to fill */
+  readonly partialChecksums: number;
+  /** times a ring was full */
+  readonly ringFull: number;
+  readonly ringBytes: number;
+  readonly ringLocked: boolean;
+  /** down or deleted: not watched at the moment */
+  readonly gone: boolean;
+}
+
+/** What a running capture counts; `ledger` has a row per interface. */
+export interface CaptureFigures {
+  readonly ledger: readonly PortCounts[];
+  /** what each thread got of its interface */
+  readonly members: readonly { readonly interface: string; readonly frames: number; readonly flows: number }[];
+  readonly packets: number;
+  readonly bytesRead: number;
+  readonly firstTimeNs: bigint;
+  readonly lastTimeNs: bigint;
+  readonly flows: number;
+  readonly liveFlows: number;
+  readonly lost: number;
+  readonly gaps: number;
+  readonly capEvictions: number;
+  readonly linksDropped: number;
+  readonly tombstonesDropped: number;
+  readonly settledEarly: number;
+  readonly peakFlows: number;
+  readonly waitedNs: number;
+  /** flows are spread over threads by the eBPF program; else by the classic one, less evenly */
+  readonly ebpf: boolean;
+}
+
 export interface AnalysisSummary {
   readonly complete: boolean;
   readonly looped: number;
   /** what ended the reading early, when something did: a code of domain/errors.ts */
   readonly fileError?: { readonly code: string; readonly offset: number };
-  readonly format: "pcap" | "pcapng";
+  readonly format: "pcap" | "pcapng" | "live";
   readonly bytesRead: number;
   readonly packets: number;
   /** frames whose timestamp lay behind the clock */

@@ -48,9 +48,26 @@ export const catalogue = {
     400,
   ),
   OUT_OF_MEMORY: entry("not enough memory: {detail}", "lower --max-flows or --threads"),
-  LIVE_NOT_YET: entry(
-    "{path} is a network interface: live capture is not there yet",
-    "capture to a file first (tcpdump -i {path} -w capture.pcap), then analyze it",
+  INTERFACE_NOT_FOUND: entry(
+    "there is no interface {path}",
+    "ip link shows the interfaces of this machine and network namespace",
+  ),
+  INTERFACE_DOWN: entry("{path} is down: {detail}", "ip link set {path} up"),
+  CAPTURE_NOT_PERMITTED: entry(
+    "capturing on {path} needs {detail}",
+    "run as root, or grant it: setcap cap_net_raw,cap_net_admin,cap_bpf,cap_ipc_lock+ep on node",
+  ),
+  CAPTURE_FAILED: entry(
+    "capturing on {path} failed: {detail}",
+    "tapline needs Linux with TPACKET_V3 and packet fanout",
+  ),
+  CAPTURE_RING_FAILED: entry(
+    "the packet ring for {path} could not be made: {detail}",
+    "ask for a smaller ring: fewer or smaller blocks",
+  ),
+  FILTER_BPF_INVALID: entry(
+    "the capture filter does not compile: {detail}",
+    "it is libpcap's language: man pcap-filter",
   ),
   ENGINE_MISSING: entry("the native engine does not load: {detail}", "run: make build"),
   TRUTH_UNREADABLE: entry(

@@ -1,6 +1,6 @@
 // The native engine as TypeScript sees it. The addon itself is native/src/addon.cc.
 import { createRequire } from "node:module";
-import type { AnalysisSummary, ResultBatch } from "#domain/analysis.ts";
+import type { AnalysisSummary, CaptureFigures, ResultBatch } from "#domain/analysis.ts";
 
 export type ReplayMode = "fast" | "original" | "fixed" | "speed";
 
@@ -28,14 +28,38 @@ export interface Progress {
   readonly lost: number;
 }
 
-export interface Analysis {
+export interface CaptureOptions {
+  readonly interfaces: readonly string[];
+  /** rings, threads and flow tables of each interface */
+  readonly threads: number;
+  /** libpcap's language; empty for everything */
+  readonly filter: string;
+  /** In leaves out what this machine sends */
+  readonly direction: "In" | "Both";
+  readonly promiscuous: boolean;
+  /** of each thread */
+  readonly ring: { readonly blockKiB: number; readonly blocks: number; readonly retireMs: number };
+  readonly settleNs: number;
+  readonly idleNs: number;
+  readonly maxFlows: number;
+}
+
+/** A running engine, over a file or over interfaces. */
+export interface Job<Summary> {
   /** Takes the next batch; null when there is none at the moment. The engine waits while too many are untaken. */
   take(): ResultBatch | null;
   progress(): Progress;
   /** Ends the reading at the next batch; what was done stays, and the summary says complete: false. */
   stop(): void;
   /** Settles after the last packet; batches may still be waiting to be taken. Rejects with an Error whose `code` is one of domain/errors.ts. */
-  readonly done: Promise<AnalysisSummary>;
+  readonly done: Promise<Summary>;
+}
+
+export type Analysis = Job<AnalysisSummary>;
+
+export interface Capture extends Job<CaptureFigures> {
+  /** Null once everything was taken after the end. */
+  figures(): CaptureFigures | null;
 }
 
 export type TrafficKind = "macsec" | "ipsec" | "mixed" | "tcp";
@@ -89,6 +113,7 @@ export interface MicroResult {
 
 export interface Engine {
   analyze(options: AnalyzeOptions): Analysis;
+  capture(options: CaptureOptions): Capture;
   generate(options: GenerateOptions): Generation;
   /** Blocks; for `tapline bench micro` only. */
   micro(rounds: number): MicroResult[];

@@ -1,16 +1,16 @@
-// The offline analyzer: capture file → engine → store.
+// The analyzer: engine → store, over a capture file or over live interfaces.
 //
-//   start the engine      native threads read, decode, follow, find gaps
+//   start the engine      native threads read or capture, decode, follow, find gaps
 //   open the database     meanwhile; a bad one ends the engine before it did much
 //   carry the results     batch by batch: tally, then the store's thread; the engine waits when the store is slower
 //   finish the run        summary and ledger; an interrupted run keeps what was done and says that it is incomplete
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { AnalysisSummary } from "#domain/analysis.ts";
-import type { AnalyzeOptions, Progress } from "#native/engine.ts";
+import type { AnalysisSummary, CaptureFigures } from "#domain/analysis.ts";
+import type { AnalyzeOptions, CaptureOptions, Job, Progress } from "#native/engine.ts";
 import { engine } from "#native/engine.ts";
 import { StoreWriter } from "#store/writer.ts";
 import { engineError } from "./engine-error.ts";
-import { takeAll } from "./take.ts";
+import { rests, takeAll } from "./take.ts";
 import { Tally } from "./tally.ts";
 
 export interface Finished {
@@ -28,36 +28,82 @@ export interface Watching {
   readonly started: (progress: () => Progress) => void;
 }
 
-export async function analyze(options: AnalyzeOptions, database: string, watching: Watching): Promise<Finished> {
+/** A capture file, from its first record to its last. */
+export const analyze = (options: AnalyzeOptions, database: string, watching: Watching): Promise<Finished> =>
+  carry(
+    engine().analyze(options),
+    { source: options.path, options: { ...options } },
+    rests.file,
+    database,
+    watching,
+    (summary) => summary,
+  );
+
+/** Live interfaces, until the signal. */
+export async function watch(options: CaptureOptions, database: string, watching: Watching): Promise<Finished> {
   const started = process.hrtime.bigint();
-  const analysis = engine().analyze(options);
-  analysis.done.catch(() => undefined); // takeAll reads it; a failure before that is not an unhandled one
-  const stop = (): void => analysis.stop();
+  const source = options.interfaces.join(",");
+  return carry(
+    engine().capture(options),
+    { source, options: { ...options } },
+    rests.live,
+    database,
+    watching,
+    (figures) => liveSummary(figures, options, Number(process.hrtime.bigint() - started)),
+  );
+}
+
+async function carry<Summary>(
+  job: Job<Summary>,
+  run: { readonly source: string; readonly options: Record<string, unknown> },
+  restMs: number,
+  database: string,
+  watching: Watching,
+  summarize: (end: Summary) => AnalysisSummary,
+): Promise<Finished> {
+  const started = process.hrtime.bigint();
+  job.done.catch(() => undefined); // takeAll reads it; a failure before that is not an unhandled one
+  const stop = (): void => job.stop();
   watching.signal.addEventListener("abort", stop, { once: true });
   if (watching.signal.aborted) stop();
   try {
-    // A file that cannot be opened is known by the event loop's next turn: it leaves no database behind.
-    await Promise.race([analysis.done, nextTurn()]);
+    // A source that cannot be opened is known by the event loop's next turn: it leaves no database behind.
+    await Promise.race([job.done, nextTurn()]);
     const store = await StoreWriter.open(database);
-    watching.started(() => analysis.progress());
+    watching.started(() => job.progress());
     const tally = new Tally();
     try {
-      const run = await store.beginRun({ source: options.path, options: { ...options } });
-      const summary = await takeAll(analysis, async (batch) => {
+      const number = await store.beginRun(run);
+      const end = await takeAll(job, restMs, async (batch) => {
         if (batch.kind === "flows") tally.add(batch.records);
         await store.write(batch);
       });
+      const summary = summarize(end);
       await store.finishRun(summary);
       await store.close();
-      return { run, summary, tally, wallNs: Number(process.hrtime.bigint() - started) };
+      return { run: number, summary, tally, wallNs: Number(process.hrtime.bigint() - started) };
     } catch (error) {
       await store.close();
       throw error;
     }
   } catch (error) {
-    throw engineError(error, options.path);
+    throw engineError(error, run.source);
   } finally {
     stop(); // a no-op after the end; a database that failed must not leave the engine reading
     watching.signal.removeEventListener("abort", stop);
   }
+}
+
+/** A live capture has no end to miss: it is complete when it was asked to end and everything in the rings was taken. */
+function liveSummary(figures: CaptureFigures, options: CaptureOptions, engineNs: number): AnalysisSummary {
+  const { liveFlows: _live, ebpf: _ebpf, members: _members, ...shared } = figures;
+  return {
+    ...shared,
+    complete: figures.ledger.every((port) => port.inFlight === 0),
+    looped: 1,
+    format: "live",
+    timeReversed: 0,
+    threads: options.threads * options.interfaces.length,
+    engineNs,
+  };
 }

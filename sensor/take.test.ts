@@ -21,7 +21,7 @@ const start = (more: object = {}): Analysis =>
 test("every record is handed over exactly once, however slow the taker", async () => {
   const packets = new Set<number>();
   let flows = 0;
-  const summary = await takeAll(start(), async ({ kind, records }) => {
+  const summary = await takeAll(start(), 1, async ({ kind, records }) => {
     if (kind === "flows") {
       const numbers = new Float64Array(records);
       for (let i = 0; i < numbers.length; i += cellCount(flowRecord)) {
@@ -43,7 +43,7 @@ test("while the engine has nothing, the taker rests instead of spinning", async 
     taken += 1;
     return analysis.take();
   };
-  await takeAll({ ...analysis, take }, () => undefined);
+  await takeAll({ ...analysis, take }, 1, () => undefined);
   const { user, system } = process.cpuUsage(before);
   expect(taken).toBeLessThan(2000);
   expect(user + system).toBeLessThan(1_000_000); // µs, the engine's own threads included
@@ -51,7 +51,7 @@ test("while the engine has nothing, the taker rests instead of spinning", async 
 
 test("a taker that fails ends the taking with its own error", async () => {
   const analysis = start();
-  await expect(takeAll(analysis, () => Promise.reject(new Error("disk full")))).rejects.toThrow("disk full");
+  await expect(takeAll(analysis, 1, () => Promise.reject(new Error("disk full")))).rejects.toThrow("disk full");
   analysis.stop();
   for (let batch = analysis.take(); batch !== null; batch = analysis.take());
 });
@@ -59,5 +59,5 @@ test("a taker that fails ends the taking with its own error", async () => {
 test("a file that cannot be read rejects with the engine's code", async () => {
   const bad = join(folder, "bad.pcap");
   writeFileSync(bad, "no capture at all, but long enough");
-  await expect(takeAll(start({ path: bad }), () => undefined)).rejects.toMatchObject({ code: "FILE_BAD_MAGIC" });
+  await expect(takeAll(start({ path: bad }), 1, () => undefined)).rejects.toMatchObject({ code: "FILE_BAD_MAGIC" });
 });

@@ -1,16 +1,17 @@
 // Takes results out of a running analysis, in order, without spinning and without keeping it waiting.
 import { setTimeout as sleep } from "node:timers/promises";
-import type { AnalysisSummary, ResultBatch } from "#domain/analysis.ts";
-import type { Analysis } from "#native/engine.ts";
+import type { ResultBatch } from "#domain/analysis.ts";
+import type { Job } from "#native/engine.ts";
 
 /** How long to rest when the engine has nothing: far less than it takes to fill its queue. */
-const restMs = 1;
+export const rests = { file: 1, live: 50 } as const;
 
 /** Hands every batch to `carry` until the engine is done and nothing is left. */
-export async function takeAll(
-  analysis: Analysis,
+export async function takeAll<Summary>(
+  analysis: Job<Summary>,
+  restMs: number,
   carry: (batch: ResultBatch) => Promise<void> | void,
-): Promise<AnalysisSummary> {
+): Promise<Summary> {
   const over = new AbortController();
   const done = analysis.done.finally(() => over.abort());
   done.catch(() => undefined); // read below; until then it must not count as unhandled

@@ -1,10 +1,12 @@
 // What the addon offers, as native/engine.ts declares it. A packet's way, top to bottom:
 //   replay/capture_file.h  a mapped file's records
+//   capture/ring.h         a live interface's frames, in blocks that the kernel fills
 //   decode/decode.h        a record's headers, and what flow it belongs to
 //   replay/analysis.h      chunks read in parallel, confirmed in order
 //   flow/flow_table.h      a flow's counters, and flow/window.h its gaps
 //   flow/outbox.h          records on their way to TypeScript
 #include "binding/analysis.h"
+#include "binding/capture.h"
 #include "binding/generation.h"
 #include "binding/micro.h"
 
@@ -12,6 +14,7 @@ namespace {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("analyze", Napi::Function::New(env, tapline::analyze));
+  exports.Set("capture", Napi::Function::New(env, tapline::capture));
   exports.Set("generate", Napi::Function::New(env, tapline::generate_traffic));
   exports.Set("micro", Napi::Function::New(env, tapline::micro));
   return exports;

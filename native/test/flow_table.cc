@@ -137,15 +137,15 @@ TEST_CASE("the index finds what a multimap finds, through inserts, erasures and 
 
 TEST_CASE("tombstones are found until taken, and the oldest gives way and is counted") {
   Tombstones ring(4);
-  for (uint64_t i = 1; i <= 4; i++) ring.add({i, 0}, 7, static_cast<int64_t>(100 * i), i);  // all of one tag
+  for (uint64_t i = 1; i <= 4; i++) ring.add({i, 0}, 7, static_cast<int64_t>(100 * i), 0, i);  // all of one tag
   CHECK(ring.find({3, 0}, 7)->hi == 300);
   CHECK(ring.find({3, 0}, 8) == nullptr);
   CHECK(ring.take({2, 0}, 7)->hi == 200);
   CHECK_FALSE(ring.take({2, 0}, 7));
-  ring.add({5, 0}, 7, 500, 5);
+  ring.add({5, 0}, 7, 500, 0, 5);
   CHECK(ring.dropped() == 1);
   CHECK(ring.find({1, 0}, 7) == nullptr);
-  ring.add({6, 0}, 7, 600, 6);  // the place of the one taken: nothing is lost by it
+  ring.add({6, 0}, 7, 600, 0, 6);  // the place of the one taken: nothing is lost by it
   CHECK(ring.dropped() == 1);
   CHECK(ring.find({4, 0}, 7)->packet == 4);
 }

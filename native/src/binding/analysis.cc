@@ -1,38 +1,12 @@
 #include "binding/analysis.h"
 
+#include "binding/running.h"
 #include "binding/settle.h"
 #include "replay/analysis.h"
 
 namespace tapline {
 
 namespace {
-
-template <size_t N>
-Napi::Object reasons(Napi::Env env, const uint64_t (&counts)[N], const char* const (&names)[N]) {
-  Napi::Object out = Napi::Object::New(env);
-  for (size_t i = 0; i < N; i++) out.Set(names[i], static_cast<double>(counts[i]));
-  return out;
-}
-
-Napi::Object ledger_row(Napi::Env env, const InterfaceLedger& row) {
-  Napi::Object out = Napi::Object::New(env);
-  uint64_t untracked[kUntrackedCount];
-  std::copy(std::begin(row.counts.untracked), std::end(row.counts.untracked), untracked);
-  untracked[static_cast<size_t>(Untracked::InvalidNumber)] += row.invalid_number;
-  out.Set("interface", row.name);
-  out.Set("linkType", row.link_type);
-  out.Set("seen", static_cast<double>(row.counts.seen));
-  out.Set("ringDrops", static_cast<double>(row.ring_drops));
-  out.Set("inFlight", static_cast<double>(row.in_flight));
-  out.Set("delivered", static_cast<double>(row.counts.delivered));
-  out.Set("decoded", static_cast<double>(row.counts.decoded));
-  out.Set("tracked", static_cast<double>(row.tracked));
-  out.Set("undecodable", reasons(env, row.counts.undecodable, kUndecodableNames));
-  out.Set("untracked", reasons(env, untracked, kUntrackedNames));
-  out.Set("residue", static_cast<double>(row.residue()));
-  out.Set("captureDrops", static_cast<double>(row.capture_drops));
-  return out;
-}
 
 Napi::Value summary(Napi::Env env, const AnalysisResult& r) {
   Napi::Object out = Napi::Object::New(env);
@@ -94,19 +68,6 @@ AnalysisOptions options_of(const Napi::Object& in) {
   return out;
 }
 
-/// What JavaScript holds on to; ended early when the environment goes away.
-struct Running {
-  std::unique_ptr<Analysis> analysis;
-  bool finished = false;
-  AnalysisProgress last{};
-
-  AnalysisProgress progress() { return analysis ? last = analysis->progress() : last; }
-  void end() {
-    progress();
-    analysis.reset();
-  }
-};
-
 }  // namespace
 
 Napi::Value analyze(const Napi::CallbackInfo& info) {
@@ -117,51 +78,15 @@ Napi::Value analyze(const Napi::CallbackInfo& info) {
   out.Set("done", settler->promise());
 
   FileStatus status;
-  auto running = std::make_shared<Running>();
-  running->analysis = Analysis::open(options, status);
-  env.AddCleanupHook(
-      [](std::shared_ptr<Running>* held) {
-        (*held)->end();
-        delete held;
-      },
-      new std::shared_ptr<Running>(running));
-
-  out.Set("take", Napi::Function::New(env, [running](const Napi::CallbackInfo& call) -> Napi::Value {
-            ResultBatch batch;
-            if (!running->analysis) return call.Env().Null();
-            if (!running->analysis->outbox().take(batch)) {
-              if (running->finished) running->end();  // all was taken: its memory is needed no more
-              return call.Env().Null();
-            }
-            static constexpr const char* kKinds[] = {"flows", "gaps", "links"};
-            Napi::Object result = Napi::Object::New(call.Env());
-            result.Set("kind", kKinds[static_cast<size_t>(batch.kind)]);
-            Napi::ArrayBuffer records = Napi::ArrayBuffer::New(call.Env(), batch.records.size());
-            std::memcpy(records.Data(), batch.records.data(), batch.records.size());
-            result.Set("records", records);
-            return result;
-          }));
-  out.Set("progress", Napi::Function::New(env, [running](const Napi::CallbackInfo& call) -> Napi::Value {
-            const AnalysisProgress p = running->progress();
-            Napi::Object result = Napi::Object::New(call.Env());
-            result.Set("bytesRead", static_cast<double>(p.bytes_read));
-            result.Set("bytesTotal", static_cast<double>(p.bytes_total));
-            result.Set("packets", static_cast<double>(p.packets));
-            result.Set("flows", static_cast<double>(p.flows));
-            result.Set("lost", static_cast<double>(p.lost));
-            return result;
-          }));
-  out.Set("stop", Napi::Function::New(env, [running](const Napi::CallbackInfo&) {
-            if (running->analysis) running->analysis->stop();
-          }));
-
-  if (!running->analysis) {
+  auto running = std::make_shared<Running<Analysis>>(Analysis::open(options, status));
+  offer(env, out, running);
+  if (!running->engine) {
     settler->settle([status](Napi::Env e, bool& failed) {
       failed = true;
       return coded_error(e, status.code, status.offset, status.detail);
     });
   } else {
-    running->analysis->start([settler, running = running.get()](const AnalysisResult& result) {
+    running->engine->start([settler, running = running.get()](const AnalysisResult& result) {
       settler->settle([result, running](Napi::Env e, bool&) {
         running->finished = true;
         return summary(e, result);

@@ -33,7 +33,7 @@ constexpr bool is_vlan(uint16_t type) noexcept {
 /// `at` is the offset behind the EtherType; the MACs' offsets are for MACsec.
 void decode_ethertype(const Frame& frame, uint16_t type, uint32_t at, uint32_t source, uint16_t destination) noexcept {
   Packet& out = frame.out;
-  for (int tags = 0; is_vlan(type) && tags < kMaxTags; ++tags) {
+  for (int tags = out.tags; is_vlan(type) && tags < kMaxTags; ++tags) {
     if (!frame.has(at, 4)) return frame.truncated();
     if (tags < 2) {
       out.vlan[tags] = be16(frame.bytes + at) & 0x0FFF;
@@ -70,7 +70,7 @@ HashSeed HashSeed::random() noexcept {
 }
 
 void decode(const uint8_t* bytes, uint32_t captured, uint32_t wire_length, uint16_t link_type, const HashSeed& seed,
-            Packet& out) noexcept {
+            Packet& out, SideTag tag) noexcept {
   out.frame = bytes;
   out.key = {};
   out.hash = 0;
@@ -78,15 +78,17 @@ void decode(const uint8_t* bytes, uint32_t captured, uint32_t wire_length, uint1
   out.shard = 0;
   out.wire_length = wire_length;
   out.number = 0;
+  out.segments = 1;
   out.spi = 0;
   out.addresses = kNoAddresses;
-  out.vlan[0] = out.vlan[1] = 0;
+  out.vlan[0] = tag.present ? tag.id : 0;
+  out.vlan[1] = 0;
   out.ports[0] = out.ports[1] = 0;
   out.verdict = Verdict::kUndecodable;
   out.reason = 0;
   out.protocol = Protocol{};
   out.association = 0;
-  out.tags = 0;
+  out.tags = tag.present;
   out.ipv6 = out.nat_t = false;
 
   const Frame frame{bytes, captured, seed, out};

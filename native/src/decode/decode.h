@@ -26,8 +26,14 @@ struct HashSeed {
   static HashSeed random() noexcept;
 };
 
+/// A VLAN tag that the NIC or the kernel took off and handed over beside the frame: the outermost one.
+struct SideTag {
+  bool present = false;
+  uint16_t id = 0;
+};
+
 /// Fills every field of `out` but time_ns and interface, which the reader knows.
 void decode(const uint8_t* frame, uint32_t captured, uint32_t wire_length, uint16_t link_type, const HashSeed& seed,
-            Packet& out) noexcept;
+            Packet& out, SideTag tag = {}) noexcept;
 
 }  // namespace tapline

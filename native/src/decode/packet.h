@@ -47,8 +47,9 @@ struct Packet {
   uint8_t tags;         ///< number of VLAN tags, 2 at most
   bool ipv6;
   bool nat_t;
-  uint16_t interface;  ///< index of the capture's interface
-  uint32_t ordinal;    ///< place among the frames read with it: set by the reader
+  uint16_t interface;     ///< index of the capture's interface
+  uint16_t segments = 1;  ///< packets in the frame: more than one when an offload merged them
+  uint32_t ordinal;       ///< place among the frames read with it: set by the reader
 };
 static_assert(sizeof(Packet) <= 96);
 

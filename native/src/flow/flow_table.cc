@@ -87,10 +87,12 @@ void FlowTable::one(const Packet& p, int64_t now, uint64_t number, Tally& tally)
     slot = SlotIndex::kNone;
   }
   bool first = false;
+  int64_t seen_before = slot == SlotIndex::kNone ? now : hot_[slot].last_seen;
   if (slot == SlotIndex::kNone) [[unlikely]] {
     const auto resumed = numbered ? tombstones_.take(p.key, tag) : std::nullopt;
     slot = create(p, tag, now, number, resumed ? &*resumed : nullptr);
     first = !resumed;
+    if (resumed) seen_before = resumed->last_seen;
   }
 
   Hot& hot = hot_[slot];
@@ -100,7 +102,7 @@ void FlowTable::one(const Packet& p, int64_t now, uint64_t number, Tally& tally)
     hot.max_inter_arrival = std::max(hot.max_inter_arrival, since);
   }
   hot.last_seen = now;
-  hot.packets_flags += 256;
+  hot.packets_flags += uint64_t{p.segments} << 8;
   hot.bytes += p.wire_length;
   if (!numbered || first) return;
 
@@ -111,7 +113,7 @@ void FlowTable::one(const Packet& p, int64_t now, uint64_t number, Tally& tally)
     Sequence& s = sequence(slot);
     gap_of_ = cold_[slot].packet;
     const uint64_t lost = s.lost;
-    window_.arrive(s, hot.hi, p.number, now, *this);
+    window_.arrive(s, hot.hi, p.number, now, *this, blind_.overlaps(seen_before, now));
     lost_ += s.lost - lost;
     hot.set(kBusy, !s.calm());
   }
@@ -240,7 +242,7 @@ void FlowTable::end(uint32_t slot, FlowEnd how, int64_t at) noexcept {
     lost_ += cold.sequence->lost - lost;
   }
   record(slot, how);
-  if (hot.has(kSequenced)) tombstones_.add(hot.key, cold.tag, hot.hi, cold.packet);
+  if (hot.has(kSequenced)) tombstones_.add(hot.key, cold.tag, hot.hi, hot.last_seen, cold.packet);
   if (hot.has(kHasSequence)) free_sequences_.push_back(cold.sequence);
   index_.erase(cold.tag, slot);
   hot.packets_flags = 0;
@@ -313,6 +315,7 @@ void FlowTable::gap(const Gap& gap) noexcept {
                 gap.confirmed,
                 {}};
   r.flags[0] = gap.jump;
+  r.flags[1] = gap.suspect;
   std::memcpy(r.flags + 4, &gap.segment, sizeof gap.segment);
 }
 
@@ -326,6 +329,27 @@ void FlowTable::sweep(size_t slots, int64_t now) noexcept {
       end(hand_, FlowEnd::Evicted, hot.last_seen + limits_.idle_ns);
     hand_++;
   }
+}
+
+void FlowTable::tick(int64_t now, unsigned share) noexcept {
+  for (uint32_t visits = used_ / share + 1; visits > 0 && used_ > 0; visits--) {
+    if (hand_ >= used_) hand_ = 0;
+    Hot& hot = hot_[hand_];
+    if (hot.has(kBusy)) {
+      Sequence& s = *cold_[hand_].sequence;
+      gap_of_ = cold_[hand_].packet;
+      const uint64_t lost = s.lost;
+      window_.settle(s, now, *this);
+      lost_ += s.lost - lost;
+    }
+    if (hot.has(kLive) && now - hot.last_seen > limits_.idle_ns)
+      end(hand_, FlowEnd::Evicted, hot.last_seen + limits_.idle_ns);
+    hand_++;
+  }
+  flows_out_.flush();
+  gaps_out_.flush();
+  links_out_.flush();
+  live_.lost.store(lost_, std::memory_order_relaxed);
 }
 
 void FlowTable::finish(int64_t clock) noexcept {

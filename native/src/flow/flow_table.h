@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "decode/packet.h"
+#include "flow/blind.h"
 #include "flow/memory.h"
 #include "flow/outbox.h"
 #include "flow/slot_index.h"
@@ -57,10 +58,18 @@ class FlowTable final : private GapSink {
   void follow(std::span<const Packet> packets, int64_t clock_floor, int64_t time_shift, uint64_t first,
               std::vector<Tally>& tally) noexcept;
 
+  /// This sensor did not see what came in (since, until]. In order of time, before the packets that came after.
+  void blind(int64_t since, int64_t until) noexcept { blind_.add(since, until); }
+
   /// The capture ended at `clock`: every flow becomes a record.
   void finish(int64_t clock) noexcept;
 
+  /// Live captures: time passed, with or without packets. Confirms what has settled and ends what is idle; visits one
+  /// `share`th of the table.
+  void tick(int64_t now, unsigned share) noexcept;
+
   const Counts& counts() const noexcept { return counts_; }
+  uint64_t live_flows() const noexcept { return live_flows_; }
   const Live& live() const noexcept { return live_; }
   uint64_t tombstones_dropped() const noexcept { return tombstones_.dropped(); }
   uint64_t settled_early() const noexcept { return window_.settled_early(); }
@@ -128,6 +137,7 @@ class FlowTable final : private GapSink {
   Reserved<Ipv6Ends> ipv6_;  ///< by slot, touched for IPv6 alone
   SlotIndex index_;
   Tombstones tombstones_;
+  BlindTimes blind_;
   RunPool pool_;
   Window window_;
   Gather<FlowRecord> flows_out_;

@@ -19,6 +19,11 @@ struct ResultBatch {
   std::vector<uint8_t> records;
 };
 
+/// Live figures of a running engine; cheap to ask for.
+struct EngineProgress {
+  uint64_t bytes_read = 0, bytes_total = 0, packets = 0, flows = 0, lost = 0;
+};
+
 class Outbox {
  public:
   explicit Outbox(size_t limit) : limit_(limit) {}

@@ -12,9 +12,10 @@ namespace tapline {
 struct Run {
   int64_t first;
   uint32_t length;
-  uint32_t lost;
-  int64_t noticed;    ///< clock when a higher number showed that they are missing
-  int64_t confirmed;  ///< clock when the latest of the lost ones was counted
+  uint32_t lost : 31;
+  uint32_t suspect : 1;  ///< noticed over a time in which this sensor was blind
+  int64_t noticed;       ///< clock when a higher number showed that they are missing
+  int64_t confirmed;     ///< clock when the latest of the lost ones was counted
 
   int64_t last() const noexcept { return first + length - 1; }
   bool pending() const noexcept { return lost < length; }

@@ -13,6 +13,7 @@ namespace tapline {
 struct Tombstone {
   FlowKey key;  ///< for IPv6 the 128-bit seeded hash stands for the addresses
   int64_t hi;
+  int64_t last_seen;
   uint64_t packet;  ///< names the flow that ended
   uint32_t tag;
   bool live;
@@ -23,13 +24,13 @@ class Tombstones {
   explicit Tombstones(uint32_t limit) : ring_(limit), limit_(limit) {}
   bool allocated() const noexcept { return static_cast<bool>(ring_); }
 
-  void add(const FlowKey& key, uint32_t tag, int64_t hi, uint64_t packet) noexcept {
+  void add(const FlowKey& key, uint32_t tag, int64_t hi, int64_t last_seen, uint64_t packet) noexcept {
     Tombstone& place = ring_[next_];
     if (place.live) {
       index_.erase(place.tag, next_);
       dropped_++;
     }
-    place = Tombstone{key, hi, packet, tag, true};
+    place = Tombstone{key, hi, last_seen, packet, tag, true};
     index_.insert(tag, next_);
     next_ = (next_ + 1) % limit_;
   }

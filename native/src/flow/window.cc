@@ -37,7 +37,8 @@ bool Window::valid(int64_t hi, uint32_t number) noexcept {
   return hi + d > 0 && d > -kWindow && d <= kFar;
 }
 
-void Window::arrive(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapSink& sink) noexcept {
+void Window::arrive(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapSink& sink, bool blind) noexcept {
+  blind_ = blind;
   settle(s, now, sink);
   if (s.hold != Sequence::Hold::kNone && confirmed(s, hi, number, now, sink)) return;
 
@@ -64,8 +65,10 @@ bool Window::confirmed(Sequence& s, int64_t& hi, uint32_t number, int64_t now, G
   const int64_t held = s.held;
   if (s.hold == Sequence::Hold::kJump) {
     if (held <= hi || v <= held || v > held + kNear) return false;
-    const Run gap{hi + 1, static_cast<uint32_t>(held - hi - 1), static_cast<uint32_t>(held - hi - 1), s.held_since,
-                  now};
+    Run gap = missing(hi + 1, held - hi - 1, s.held_since);
+    gap.lost = gap.length;
+    gap.suspect |= s.held_blind;
+    gap.confirmed = now;
     s.hold = Sequence::Hold::kNone;
     s.jumps++;
     s.lost += gap.length;
@@ -89,7 +92,7 @@ bool Window::confirmed(Sequence& s, int64_t& hi, uint32_t number, int64_t now, G
   s.base_fixed = false;
   hi = std::max(n, held);
   if (n < held) s.reordered++;
-  if (apart > 1) miss(s, 0, Run{s.base + 1, static_cast<uint32_t>(apart - 1), 0, now, 0}, now, sink);
+  if (apart > 1) miss(s, 0, missing(s.base + 1, apart - 1, now), now, sink);
   return true;
 }
 
@@ -99,7 +102,7 @@ void Window::near(Sequence& s, int64_t& hi, int64_t v, int64_t now, GapSink& sin
     hi = v;
     lose_below(s, hi - kWindow + 1, now, sink);
     if (v > before + 1) {
-      miss(s, s.run_count, Run{before + 1, static_cast<uint32_t>(v - before - 1), 0, now, 0}, now, sink);
+      miss(s, s.run_count, missing(before + 1, v - before - 1, now), now, sink);
       lose_below(s, hi - kWindow + 1, now, sink);
     }
     return;
@@ -119,7 +122,7 @@ void Window::near(Sequence& s, int64_t& hi, int64_t v, int64_t now, GapSink& sin
   } else if (s.base_fixed) {
     s.late++;
   } else {
-    if (v + 1 < s.base) miss(s, 0, Run{v + 1, static_cast<uint32_t>(s.base - v - 1), 0, now, 0}, now, sink);
+    if (v + 1 < s.base) miss(s, 0, missing(v + 1, s.base - v - 1, now), now, sink);
     s.base = v;
     s.reordered++;
   }
@@ -130,6 +133,7 @@ void Window::hold(Sequence& s, Sequence::Hold kind, int64_t number, int64_t now)
   s.hold = kind;
   s.held = number;
   s.held_since = now;
+  s.held_blind = blind_;
 }
 
 void Window::release(Sequence& s) noexcept {
@@ -178,7 +182,7 @@ void Window::report(Sequence& s, const Run& run, bool jump, GapSink& sink) noexc
   s.min_gap = s.gaps == 0 ? run.length : std::min(s.min_gap, run.length);
   s.max_gap = std::max(s.max_gap, run.length);
   s.gaps++;
-  sink.gap(Gap{run.first, run.last(), run.noticed, run.confirmed, s.restarts, jump});
+  sink.gap(Gap{run.first, run.last(), run.noticed, run.confirmed, s.restarts, jump, run.suspect != 0});
 }
 
 /// A pending number came after all: its run loses it, or falls into two.
@@ -195,7 +199,7 @@ void Window::see(Sequence& s, unsigned at, int64_t v, int64_t now, GapSink& sink
   }
   run.length = left;
   if (!run.pending()) report(s, run, false, sink);  // the part already lost is now a gap of its own
-  if (right > 0) miss(s, at + 1, Run{v + 1, right, 0, whole.noticed, 0}, now, sink);
+  if (right > 0) miss(s, at + 1, Run{v + 1, right, 0, whole.suspect, whole.noticed, 0}, now, sink);
 }
 
 void Window::miss(Sequence& s, unsigned at, const Run& run, int64_t now, GapSink& sink) noexcept {

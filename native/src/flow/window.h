@@ -19,6 +19,7 @@ struct Gap {
   int64_t confirmed;
   uint32_t segment;  ///< restarts of the flow before it
   bool jump;
+  bool suspect;  ///< this sensor was blind between the packet before it and the one that showed it
 };
 
 /// Takes the gaps of one flow as they are confirmed.
@@ -54,6 +55,7 @@ struct Sequence {
   uint16_t run_count;
   uint8_t run_class;
   Hold hold;
+  bool held_blind;  ///< this sensor was blind before the held number came
   bool base_fixed;  ///< set by a tombstone: earlier numbers are late, not early
 
   /// Nothing missing in the window and nothing held: the next number in order needs no attention.
@@ -72,7 +74,10 @@ class Window {
   /// Step 3 of the rule: 0 counts only inside a wrap.
   static bool valid(int64_t hi, uint32_t number) noexcept;
   /// One packet's number at clock `now`; moves `hi`.
-  void arrive(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapSink& sink) noexcept;
+  /// `blind`: this sensor missed packets since the flow's last one.
+  void arrive(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapSink& sink, bool blind = false) noexcept;
+  /// Step 1 of the rule: what has been missing for long enough at `now` is lost. Each arrival does this first.
+  void settle(Sequence& s, int64_t now, GapSink& sink) noexcept;
   /// The flow ended at `end`: resolves what is held and pending, returns the runs' memory.
   void finish(Sequence& s, int64_t end, GapSink& sink) noexcept;
 
@@ -80,7 +85,6 @@ class Window {
   uint64_t settled_early() const noexcept { return settled_early_; }
 
  private:
-  void settle(Sequence& s, int64_t now, GapSink& sink) noexcept;
   void near(Sequence& s, int64_t& hi, int64_t v, int64_t now, GapSink& sink) noexcept;
   bool confirmed(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapSink& sink) noexcept;
   void hold(Sequence& s, Sequence::Hold kind, int64_t number, int64_t now) noexcept;
@@ -94,9 +98,14 @@ class Window {
   bool make_room(Sequence& s) noexcept;
   static void drop(Sequence& s, unsigned at) noexcept;
 
+  Run missing(int64_t first, int64_t count, int64_t now) const noexcept {
+    return {first, static_cast<uint32_t>(count), 0, blind_, now, 0};
+  }
+
   const int64_t settle_;
   RunPool& pool_;
   uint64_t settled_early_ = 0;
+  bool blind_ = false;  ///< for the number that is arriving
 };
 
 }  // namespace tapline

@@ -8,6 +8,8 @@
 #include <chrono>
 #include <limits>
 
+#include "flow/links.h"
+
 namespace tapline {
 
 namespace {
@@ -20,15 +22,6 @@ constexpr int64_t kBeforeTime = std::numeric_limits<int64_t>::min();
 /// after some 73 years of passes, the clock stands still.
 constexpr int64_t kMostShift = int64_t{1} << 61;
 }  // namespace
-
-int64_t InterfaceLedger::residue() const noexcept {
-  uint64_t undecodable = 0, untracked = invalid_number;
-  for (const uint64_t n : counts.undecodable) undecodable += n;
-  for (const uint64_t n : counts.untracked) untracked += n;
-  const auto off = [](uint64_t left, uint64_t right) { return static_cast<int64_t>(left - right); };
-  return off(counts.seen, ring_drops + counts.delivered + in_flight) +
-         off(counts.delivered, counts.decoded + undecodable) + off(counts.decoded, tracked + untracked);
-}
 
 std::unique_ptr<Analysis> Analysis::open(const AnalysisOptions& options, FileStatus& status) {
   auto file = CaptureFile::open(options.path.c_str(), status);
@@ -277,10 +270,9 @@ void Analysis::follow_paced(Slot& slot) {
   }
 }
 
-AnalysisProgress Analysis::progress() const noexcept {
-  AnalysisProgress p{bytes_read_.load(std::memory_order_relaxed),
-                     (file_->size() - file_->first_record()) * options_.loop, packets_.load(std::memory_order_relaxed),
-                     0, 0};
+EngineProgress Analysis::progress() const noexcept {
+  EngineProgress p{bytes_read_.load(std::memory_order_relaxed), (file_->size() - file_->first_record()) * options_.loop,
+                   packets_.load(std::memory_order_relaxed), 0, 0};
   for (const auto& table : tables_) {
     p.flows += table->live().flows.load(std::memory_order_relaxed);
     p.lost += table->live().lost.load(std::memory_order_relaxed);
@@ -317,18 +309,7 @@ AnalysisResult Analysis::result() {
     r.settled_early += table->settled_early();
     all.insert(all.end(), table->associations().begin(), table->associations().end());
   }
-  std::sort(all.begin(), all.end(), [](const Association& a, const Association& b) {
-    return a.group != b.group ? a.group < b.group : a.packet < b.packet;
-  });
-  Gather<LinkRecord> links(ResultKind::kLinks, outbox_);
-  for (size_t i = 1; i < all.size(); i++) {
-    if (all[i].group != all[i - 1].group || all[i].resumed) continue;
-    LinkRecord& link = links.add();
-    link =
-        LinkRecord{static_cast<double>(uint64_t{all[i].packet}), static_cast<double>(uint64_t{all[i - 1].packet}), {}};
-    link.meta[0] = static_cast<uint8_t>(LinkKind::Rekey);
-  }
-  links.flush();
+  link_associations(std::move(all), outbox_);
 
   const auto& interfaces = file_->interfaces();
   for (size_t i = 0; i < interfaces.size(); i++) {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "flow/flow_table.h"
+#include "flow/ledger.h"
 #include "replay/chunk.h"
 #include "replay/pacer.h"
 
@@ -32,19 +33,6 @@ struct AnalysisOptions {
   FlowLimits limits{2'000'000'000, 60'000'000'000, 1u << 20};
 
   bool paced() const noexcept { return pps > 0 || speed > 0; }
-};
-
-struct InterfaceLedger {
-  std::string name;
-  uint16_t link_type;
-  Tally counts;
-  uint64_t tracked;
-  uint64_t invalid_number;
-  uint64_t capture_drops;  ///< by the capturing program's own account
-  uint64_t ring_drops = 0;
-  uint64_t in_flight = 0;
-
-  int64_t residue() const noexcept;
 };
 
 struct AnalysisResult {
@@ -69,10 +57,6 @@ struct AnalysisResult {
   int64_t late_p50 = 0, late_p99 = 0, late_max = 0;
 };
 
-struct AnalysisProgress {
-  uint64_t bytes_read, bytes_total, packets, flows, lost;
-};
-
 class Analysis {
  public:
   /// Opens the file; null and a status when it cannot be.
@@ -82,7 +66,7 @@ class Analysis {
   /// Runs to the end on its own threads, then calls `done` from one of them.
   void start(std::function<void(const AnalysisResult&)> done);
   void stop() noexcept { stop_.store(true, std::memory_order_relaxed); }
-  AnalysisProgress progress() const noexcept;
+  EngineProgress progress() const noexcept;
   Outbox& outbox() noexcept { return outbox_; }
 
  private:
