@@ -2,7 +2,7 @@
 import { cellOffsets, flowRecord } from "#domain/records.ts";
 import { timeText } from "#domain/time.ts";
 import { sequencedProtocols } from "#domain/vocabulary.ts";
-import type { AnalysisSummary, LedgerCounts } from "#domain/analysis.ts";
+import type { AnalysisSummary, LedgerCounts, PortCounts } from "#domain/analysis.ts";
 import type { ReplayMode } from "#native/engine.ts";
 import type { Finished } from "#sensor/analyze.ts";
 import { flowName } from "#sensor/flow-name.ts";
@@ -133,7 +133,19 @@ function speedLines({ mode, finished: { summary, wallNs } }: Result): string[] {
 
 function noteLines({ finished: { summary } }: Result): string[] {
   const note = (value: number, says: string): string[] => (value === 0 ? [] : [`${grouped(value)} ${says}`]);
+  const ports = summary.ledger.filter(isPort);
   return [
+    ...ports.flatMap((port) => [
+      ...note(
+        port.ringDrops,
+        `packets on ${port.interface} found the ring full ${grouped(port.ringFull)} times: gaps across them are suspect, not the network's. A larger --ring or more --threads helps`,
+      ),
+      ...note(
+        port.superPackets,
+        `frames on ${port.interface} were merged by an offload; their flows count the ${grouped(port.segments)} packets in them`,
+      ),
+      ...(port.ringLocked ? [] : [`The ring on ${port.interface} could not be locked in memory: raise RLIMIT_MEMLOCK`]),
+    ]),
     ...(summary.complete ? [] : ["This run is incomplete: the reading ended before the file did."]),
     ...(summary.looped > 1
       ? [`The file was read ${summary.looped} times: these figures count each reading, and the rate is that of a loop.`]
@@ -177,6 +189,18 @@ export function resultText(result: Result): string {
   ].join("\n");
 }
 
+const isPort = (entry: LedgerCounts | PortCounts): entry is PortCounts => "superPackets" in entry;
+
+const portJson = (port: PortCounts): Record<string, unknown> => ({
+  bytes: port.bytes,
+  super_packets: port.superPackets,
+  segments: port.segments,
+  partial_checksums: port.partialChecksums,
+  ring_full: port.ringFull,
+  ring_bytes: port.ringBytes,
+  ring_locked: port.ringLocked,
+});
+
 /** Stable names; figures are numbers, times ISO 8601 to the nanosecond. */
 export function resultJson({ capture, database, mode, finished, verdict }: Result): Record<string, unknown> {
   const { summary, tally, run, wallNs } = finished;
@@ -195,6 +219,7 @@ export function resultJson({ capture, database, mode, finished, verdict }: Resul
     bytes_read: summary.bytesRead,
     flows: summary.flows,
     peak_flows: summary.peakFlows,
+    ...(summary.members === undefined ? {} : { members: summary.members }),
     gaps: summary.gaps,
     lost: total("lost"),
     expected: total("expected"),
@@ -222,6 +247,7 @@ export function resultJson({ capture, database, mode, finished, verdict }: Resul
       undecodable: entry.undecodable,
       untracked: entry.untracked,
       residue: entry.residue,
+      ...(isPort(entry) ? portJson(entry) : {}),
     })),
     residue: residueOf(summary),
     time_reversed: summary.timeReversed,

@@ -31,11 +31,17 @@ export interface PortCounts extends LedgerCounts {
   readonly gone: boolean;
 }
 
+/** What one thread of a capture got of its interface. */
+export interface Member {
+  readonly interface: string;
+  readonly frames: number;
+  readonly flows: number;
+}
+
 /** What a running capture counts; `ledger` has a row per interface. */
 export interface CaptureFigures {
   readonly ledger: readonly PortCounts[];
-  /** what each thread got of its interface */
-  readonly members: readonly { readonly interface: string; readonly frames: number; readonly flows: number }[];
+  readonly members: readonly Member[];
   readonly packets: number;
   readonly bytesRead: number;
   readonly firstTimeNs: bigint;
@@ -72,7 +78,7 @@ export interface AnalysisSummary {
   readonly tombstonesDropped: number;
   readonly linksDropped: number;
   readonly settledEarly: number;
-  readonly ledger: readonly LedgerCounts[];
+  readonly ledger: readonly (LedgerCounts | PortCounts)[];
   readonly threads: number;
   /** wall time of reading, decoding, following and gap detection alone */
   readonly engineNs: number;
@@ -81,6 +87,8 @@ export interface AnalysisSummary {
   /** paced modes: how far behind its due time a packet was handed on */
   readonly pacing?: { readonly p50Ns: number; readonly p99Ns: number; readonly maxNs: number };
   readonly peakFlows: number;
+  /** live captures */
+  readonly members?: readonly Member[];
 }
 
 export type ResultKind = "flows" | "gaps" | "links";

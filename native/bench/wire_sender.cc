@@ -1,9 +1,10 @@
 // Sends made frames on an interface as fast as one core can, or paced, and says exactly what it sent and what it left
 // out.
-//   wire_sender INTERFACE --packets N | --seconds S  [--flows N] [--kind macsec|esp|mixed] [--size BYTES] [--loss RATE]
-//   [--pps N] [--seed N] [--cpu N] [--taps 1]
-// Every flow's numbers rise by one from 1; a share of them is skipped. At the end one line of JSON: sent, bytes,
-// skipped (numbers left out between sent ones), gaps (runs of them), flows.
+//   wire_sender INTERFACE --packets N | --seconds S  [--flows N] [--kind macsec|esp|tcp|mixed] [--size BYTES] [--loss
+//   RATE]
+//   [--pps N] [--seed N] [--cpu N] [--taps 1] [--first N]
+// Every flow's numbers rise by one from 1 (or --first); a share of them is skipped. At the end one line of JSON: sent,
+// bytes, skipped (numbers left out between sent ones), gaps (runs of them), flows.
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -119,9 +120,10 @@ void fill(uint8_t* f, Kind kind, uint32_t flow, uint32_t number, uint16_t size) 
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr,
-                 "usage: wire_sender INTERFACE --packets N|--seconds S [--flows N] [--kind macsec|esp|mixed] [--size "
-                 "B] [--loss R] [--pps N] [--seed N] [--cpu N]\n");
+    std::fprintf(
+        stderr,
+        "usage: wire_sender INTERFACE --packets N|--seconds S [--flows N] [--kind macsec|esp|tcp|mixed] [--size "
+        "B] [--loss R] [--pps N] [--seed N] [--cpu N]\n");
     return 2;
   }
   double seconds = 0, loss = 0, pps = 0;
@@ -129,6 +131,7 @@ int main(int argc, char** argv) {
   uint64_t packets = ~0ull, seed = 1;
   uint32_t flows = 1000;
   uint16_t size = 1442;
+  uint32_t first = 1;
   std::string_view kind = "macsec";
   for (int i = 2; i + 1 < argc; i += 2) {
     const std::string_view name = argv[i];
@@ -141,6 +144,7 @@ int main(int argc, char** argv) {
     if (name == "--loss") loss = std::atof(value);
     if (name == "--pps") pps = std::atof(value);
     if (name == "--seed") seed = std::strtoull(value, nullptr, 10);
+    if (name == "--first") first = static_cast<uint32_t>(std::atol(value));
     if (name == "--taps") taps = std::atoi(value) != 0;
     if (name == "--cpu") {
       cpu_set_t set;
@@ -162,8 +166,13 @@ int main(int argc, char** argv) {
   if (bind(fd, reinterpret_cast<sockaddr*>(&to), sizeof to)) fail("bind");
 
   std::vector<Flow> all(flows);
-  for (uint32_t i = 0; i < flows; i++)
-    all[i].kind = kind == "esp" ? Kind::kEsp : kind == "mixed" ? static_cast<Kind>(i % 4) : Kind::kMacsec;
+  for (uint32_t i = 0; i < flows; i++) {
+    all[i].next = first;
+    all[i].kind = kind == "esp"     ? Kind::kEsp
+                  : kind == "tcp"   ? Kind::kTcp
+                  : kind == "mixed" ? static_cast<Kind>(i % 4)
+                                    : Kind::kMacsec;
+  }
   Random random{seed * 0x9E3779B97F4A7C15ull + 1};
   const auto unlucky = static_cast<uint64_t>(loss * 4294967296.0);
 
@@ -188,7 +197,7 @@ int main(int argc, char** argv) {
     for (unsigned i = 0; i < wanted; i++, turn = turn + 1 == flows ? 0 : turn + 1) {
       Flow& flow = all[turn];
       const bool numbered = flow.kind <= Kind::kEsp;
-      while (numbered && flow.next > 1 && (random.next() >> 32) < unlucky) {
+      while (numbered && flow.next > first && (random.next() >> 32) < unlucky) {
         flow.next++;
         flow.run++;
       }

@@ -18,6 +18,9 @@ export interface Ledger {
   readonly decoded: number;
   readonly tracked: number;
   readonly residue: number;
+  readonly super_packets: number;
+  readonly segments: number;
+  readonly partial_checksums: number;
   readonly untracked: Readonly<Record<string, number>>;
 }
 
@@ -28,6 +31,7 @@ export interface Captured {
   readonly gaps: number;
   readonly lost: number;
   readonly ledger: readonly [Ledger];
+  readonly members: readonly { readonly frames: number; readonly flows: number }[];
   readonly protocols: Readonly<
     Record<
       string,

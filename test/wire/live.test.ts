@@ -149,11 +149,12 @@ describe("a live capture", { timeout: 60_000 }, () => {
       await sleep(soon);
       await network.connect();
       await sleep(1000);
-      sent.push(await network.send(..."--packets 40000 --flows 10 --pps 200000".split(" ")));
+      sent.push(await network.send(..."--packets 40000 --flows 10 --pps 200000 --first 2501".split(" ")));
       await sleep(soon);
     });
     accounted(result);
     expect(result.ledger[0].seen).toBe(sent.reduce((sum, one) => sum + one.sent, 0));
+    expect(result.found).toEqual(Array.from({ length: 10 }, () => ({ first: 2001, last: 2500, suspect: 1 })));
   });
 
   test("a filter of libpcap's language lets only its packets in; one that does not compile is named", async () => {
@@ -188,5 +189,58 @@ describe("a live capture", { timeout: 60_000 }, () => {
       accounted(result);
       expect(result.packets).toBe(seen);
     }
+  });
+
+  test.each([
+    ["2,000 SCIs", "macsec"],
+    ["2,000 SPIs", "esp"],
+    ["2,000 TCP flows", "tcp"],
+  ])("%s are spread over 4 threads within a fifth of even, each flow on one of them", async (_, kind) => {
+    const { result, sent } = await whileSending(
+      ["--threads", "4", "--ring", "8"],
+      ..."--packets 100000 --flows 2000 --size 200 --pps 200000".split(" "),
+      "--kind",
+      kind,
+    );
+    accounted(result);
+    const flows = result.members.map((member) => member.flows);
+    // A flow on two threads would be two flows.
+    expect(flows.reduce((sum, one) => sum + one, 0)).toBe(sent.flows);
+    for (const one of flows) expect(Math.abs(one - 500)).toBeLessThanOrEqual(100);
+  });
+
+  test("datagrams that an offload merged count as the packets they are, and their unfinished checksums are no error", async () => {
+    await using network = await Network.create();
+    await network.in(network.sender, "ip", "addr", "add", "10.9.0.1/24", "dev", network.near);
+    await network.in(
+      network.sender,
+      "ip",
+      "neigh",
+      "add",
+      "10.9.0.2",
+      "lladdr",
+      "02:00:00:00:00:09",
+      "dev",
+      network.near,
+    );
+    const result = await capture(network, async () => {
+      // UDP_SEGMENT: one send of 20 datagrams of 1,200 bytes, which veth passes on as one frame.
+      await network.in(
+        network.sender,
+        "python3",
+        "-c",
+        "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.setsockopt(17, 103, 1200); s.sendto(b'x' * 24000, ('10.9.0.2', 7000))",
+      );
+      await sleep(soon);
+    });
+    accounted(result);
+    expect(result.ledger[0]).toMatchObject({
+      seen: 1,
+      tracked: 1,
+      super_packets: 1,
+      segments: 20,
+      partial_checksums: 1,
+    });
+    expect(result.protocols["udp"]).toMatchObject({ flows: 1, packets: 20, bytes: 20 * (1200 + 42) });
   });
 });

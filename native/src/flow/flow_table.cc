@@ -276,7 +276,7 @@ void FlowTable::record(uint32_t slot, FlowEnd how) noexcept {
     std::memcpy(r.source, cold.ends, 4);
     std::memcpy(r.destination, cold.ends + 4, 4);
   }
-  if (hot.packets() > 1) {
+  if (hot.min_inter_arrival <= hot.max_inter_arrival) {  // more than one frame
     r.min_inter_arrival = static_cast<double>(hot.min_inter_arrival);
     r.max_inter_arrival = static_cast<double>(hot.max_inter_arrival);
   }
