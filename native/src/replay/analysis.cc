@@ -1,5 +1,6 @@
 #include "replay/analysis.h"
 
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -257,6 +258,7 @@ void Analysis::follow_paced(Slot& slot) {
     outbox_.wait_for_reader();
     // Ahead of whoever else wants this CPU, where that is allowed: a packet's moment does not wait for a time slice.
     setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kPacedNice);
+    prctl(PR_SET_TIMERSLACK, 1UL);
     started_ = std::chrono::steady_clock::now();
   }
   for (uint32_t i = 0; i < slot.chunk.frames(); i++) {

@@ -44,8 +44,9 @@ class Pacer {
   int64_t max() const { return max_; }
 
  private:
-  static constexpr double kForever = 4e18;       ///< 127 years: a due time always fits
-  static constexpr int64_t kSpin = 80'000;       ///< a timer's usual slack
+  static constexpr double kForever = 4e18;  ///< 127 years: a due time always fits
+  static constexpr int64_t kSpin =
+      3'000;  ///< longer spinning would use up the time slice, and the CPU be taken at a worse moment
   static constexpr int64_t kSlice = 50'000'000;  ///< how long a stop may wait
   static constexpr int64_t kStep = 1'000;
   static constexpr size_t kBuckets = 10'000;  ///< up to 10 ms; beyond, the maximum speaks
