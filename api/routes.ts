@@ -34,9 +34,10 @@ export function serveRoutes(plain: FastifyInstance, source: Source, version: str
 
   /** A run that was named must be there; a database without any has nothing to say, which is no error. */
   const chosen = async (wanted: Wanted, filter: Filter = []): Promise<readonly number[]> => {
-    if (typeof wanted === "number" && !(await source.run(wanted)))
+    const runs = await source.chooseRuns(wanted, filter);
+    if (typeof wanted === "number" && !runs.includes(wanted) && !(await source.run(wanted)))
       throw new TaplineError("API_RUN_NOT_FOUND", { run: wanted });
-    return source.chooseRuns(wanted, filter);
+    return runs;
   };
 
   const says = (summary: string, ok: object) => ({ summary, response: { 200: ok, default: schemas.problem } });

@@ -8,7 +8,7 @@ import type { FlowIndex } from "./flow-index.ts";
 type Test = (row: number) => boolean;
 export type Match =
   | { readonly by: "range"; readonly values: Float64Array; readonly low: number; readonly high: number }
-  /** of each row's 8 bytes the one at `at`; `allowed` has 256 entries */
+  /** of each row's 8 bytes the one at `at`; `allowed` has 256 entries, 1 or 0 */
   | { readonly by: "byte"; readonly bytes: Uint8Array; readonly at: number; readonly allowed: Uint8Array }
   | { readonly by: "test"; readonly test: Test };
 const none = Number.NaN; // a flow without the field: equal to nothing, above and below nothing
