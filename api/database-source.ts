@@ -3,7 +3,7 @@ import { StoreReader, type ReaderLimits } from "#store/reader.ts";
 import type { Source } from "./source.ts";
 
 export async function openDatabase(path: string, limits: ReaderLimits = {}): Promise<Source> {
-  const reader = await StoreReader.open(path, limits);
+  const reader = await StoreReader.open(path, { ...limits, presenter: new URL("./flows-text.ts", import.meta.url) });
   try {
     await reader.ask("warm");
   } catch (error) {
@@ -15,7 +15,7 @@ export async function openDatabase(path: string, limits: ReaderLimits = {}): Pro
     run: (run) => reader.ask("run", run),
     chooseRuns: (wanted, filter) => reader.ask("chooseRuns", wanted, filter),
     totals: (runs) => reader.ask("totals", runs),
-    flowPage: (query) => reader.ask("flowPage", query),
+    flowText: (query) => reader.flowText(query),
     flow: (run, packet) => reader.ask("flow", run, packet),
     gapsOfFlow: (run, packet, after, limit) => reader.ask("gapsOfFlow", run, packet, after, limit),
     gaps: (runs, after, limit) => reader.ask("gaps", runs, after, limit),

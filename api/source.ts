@@ -1,6 +1,6 @@
 // Where the API's answers come from: one database today. Whoever can answer these questions can stand behind the routes.
 import type { Filter } from "#domain/filter.ts";
-import type { FlowPage, FlowQuery } from "#store/flow-pages.ts";
+import type { FlowQuery, FlowText } from "#store/flow-pages.ts";
 import type { FlowRow } from "#store/queries.ts";
 import type { GapPlace, GapRow, LedgerRow, LinkRow, RunRow, TotalRow } from "#store/reads.ts";
 
@@ -11,7 +11,8 @@ export interface Source {
   /** ascending */
   chooseRuns(wanted: number | "all" | "newest", filter: Filter): Promise<readonly number[]>;
   totals(runs: readonly number[]): Promise<readonly TotalRow[]>;
-  flowPage(query: FlowQuery): Promise<FlowPage>;
+  /** the flows as a JSON array of what flows-text.ts writes */
+  flowText(query: FlowQuery): Promise<FlowText>;
   flow(run: number, packet: number): Promise<{ readonly flow: FlowRow; readonly links: readonly LinkRow[] } | null>;
   gapsOfFlow(run: number, packet: number, after: GapPlace | null, limit: number): Promise<readonly GapRow[]>;
   gaps(runs: readonly number[], after: GapPlace | null, limit: number): Promise<readonly GapRow[]>;

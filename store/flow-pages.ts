@@ -17,6 +17,12 @@ export interface FlowQuery {
   readonly after?: FlowPlace;
 }
 
+/** A page whose flows are text already, in UTF-8. */
+export interface FlowText extends Omit<FlowPage, "flows"> {
+  readonly count: number;
+  readonly text: Uint8Array<ArrayBuffer>;
+}
+
 export interface FlowPage {
   readonly flows: readonly FlowRow[];
   /** flows that match, over all pages; null when counting them would take as long as reading them all */

@@ -1,6 +1,7 @@
 // Asks a database. SQL runs in the worker; what crosses are questions and plain rows.
 import { Worker } from "node:worker_threads";
 import { TaplineError } from "#domain/errors.ts";
+import type { FlowQuery, FlowText } from "./flow-pages.ts";
 import { received } from "./failure.ts";
 import type { ReaderAnswer, ReaderOptions, ReaderRequest } from "./reader-worker.ts";
 import type { Reads } from "./reads.ts";
@@ -10,6 +11,8 @@ export interface ReaderLimits {
   readonly flowsInMemory?: number;
   /** questions waiting for their answer; one more is refused */
   readonly waiting?: number;
+  /** see ReaderOptions */
+  readonly presenter?: URL;
 }
 
 interface Waiting {
@@ -46,17 +49,26 @@ export class StoreReader {
 
   static async open(
     path: string,
-    { flowsInMemory = 2_000_000, waiting = 256 }: ReaderLimits = {},
+    { flowsInMemory = 2_000_000, waiting = 256, presenter }: ReaderLimits = {},
   ): Promise<StoreReader> {
-    const reader = new StoreReader({ path, flowsInMemory }, waiting);
+    const reader = new StoreReader({ path, flowsInMemory, presenter: presenter?.href }, waiting);
     await reader.#answered(); // the worker's first answer is that it has opened the file
     return reader;
   }
 
   ask<K extends keyof Reads>(name: K, ...args: Parameters<Reads[K]>): Promise<ReturnType<Reads[K]>> {
+    return this.#ask({ name, args }) as Promise<ReturnType<Reads[K]>>;
+  }
+
+  /** A page of flows as the presenter writes it. */
+  flowText(query: FlowQuery): Promise<FlowText> {
+    return this.#ask({ name: "flowText", args: [query] }) as Promise<FlowText>;
+  }
+
+  #ask(request: ReaderRequest): Promise<unknown> {
     if (this.#waiting.length >= this.#limit)
       return Promise.reject(new TaplineError("API_OVERLOADED", { limit: this.#limit }));
-    return this.#send({ name, args }) as Promise<ReturnType<Reads[K]>>;
+    return this.#send(request);
   }
 
   async close(): Promise<void> {
