@@ -16,7 +16,7 @@ namespace tapline {
 namespace {
 constexpr uint64_t kChunk = uint64_t{1} << 20;
 constexpr uint64_t kPacedChunk = uint64_t{64} << 10;  // a stop or a slow pace should not wait for much
-constexpr size_t kOutbox = 8;
+constexpr size_t kOutbox = 32;
 constexpr int kPacedNice = -19;
 constexpr int64_t kBeforeTime = std::numeric_limits<int64_t>::min();
 /// Times lie between -2^60 and 2^62 ns. With a shift of at most this, no difference of two clocks overflows; beyond,
