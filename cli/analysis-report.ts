@@ -134,7 +134,12 @@ function speedLines({ mode, finished: { summary, wallNs } }: Result): string[] {
 function noteLines({ finished: { summary } }: Result): string[] {
   const note = (value: number, says: string): string[] => (value === 0 ? [] : [`${grouped(value)} ${says}`]);
   const ports = summary.ledger.filter(isPort);
+  const dropped = sum(summary.ledger.map((entry) => entry.captureDrops));
   return [
+    ...note(
+      dropped,
+      "packets were dropped by the program that made the capture, by its own account: gaps may be its doing",
+    ),
     ...ports.flatMap((port) => [
       ...note(
         port.ringDrops,
@@ -247,6 +252,7 @@ export function resultJson({ capture, database, mode, finished, verdict }: Resul
       undecodable: entry.undecodable,
       untracked: entry.untracked,
       residue: entry.residue,
+      capture_drops: entry.captureDrops,
       ...(isPort(entry) ? portJson(entry) : {}),
     })),
     residue: residueOf(summary),

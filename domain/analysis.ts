@@ -13,6 +13,8 @@ export interface LedgerCounts {
   readonly undecodable: Readonly<Record<string, number>>;
   readonly untracked: Readonly<Record<string, number>>;
   readonly residue: number;
+  /** what the program that made the capture says it dropped itself; it is outside the ledger */
+  readonly captureDrops: number;
 }
 
 /** A live interface: its ledger and what stands beside it. */
@@ -64,7 +66,7 @@ export interface AnalysisSummary {
   readonly complete: boolean;
   readonly looped: number;
   /** what ended the reading early, when something did: a code of domain/errors.ts */
-  readonly fileError?: { readonly code: string; readonly offset: number };
+  readonly fileError?: { readonly code: string; readonly offset: number; readonly detail: string };
   readonly format: "pcap" | "pcapng" | "live";
   readonly bytesRead: number;
   readonly packets: number;

@@ -148,7 +148,7 @@ export const madeSummary = (change: Partial<AnalysisSummary> = {}): AnalysisSumm
   ledger: [
     {
       interface: "0", linkType: 1, seen: 1000, ringDrops: 0, inFlight: 0, delivered: 1000, decoded: 998, tracked: 990,
-      undecodable: { truncated: 2 }, untracked: { arp: 5, ike: 3 }, residue: 0,
+      undecodable: { truncated: 2 }, untracked: { arp: 5, ike: 3 }, residue: 0, captureDrops: 0,
     }, // biome-ignore format: one interface
   ],
   threads: 2,
