@@ -10,7 +10,7 @@ const entry = (message: string, hint: string, status = 500): Entry => ({ message
 
 /** `{name}` in a text is filled from the error's details. */
 export const catalogue = {
-  FILE_NOT_FOUND: entry("{path} does not exist", "check the path"),
+  FILE_NOT_FOUND: entry("{path} does not exist", "check the path; the names of interfaces are in: ip link"),
   FILE_UNREADABLE: entry("{path} cannot be read: {detail}", "check its permissions"),
   FILE_IS_DIRECTORY: entry("{path} is a directory", "name one capture file in it"),
   FILE_IS_PIPE: entry(
