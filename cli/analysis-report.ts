@@ -224,7 +224,9 @@ export function resultJson({ capture, database, mode, finished, verdict }: Resul
     bytes_read: summary.bytesRead,
     flows: summary.flows,
     peak_flows: summary.peakFlows,
-    ...(summary.members === undefined ? {} : { members: summary.members }),
+    ...(summary.members === undefined
+      ? {}
+      : { members: summary.members, fanout: summary.ebpf === true ? "ebpf" : "classic" }),
     gaps: summary.gaps,
     lost: total("lost"),
     expected: total("expected"),

@@ -91,6 +91,7 @@ export interface AnalysisSummary {
   readonly peakFlows: number;
   /** live captures */
   readonly members?: readonly Member[];
+  readonly ebpf?: boolean;
 }
 
 export type ResultKind = "flows" | "gaps" | "links";

@@ -31,6 +31,7 @@ export interface Captured {
   readonly gaps: number;
   readonly lost: number;
   readonly ledger: readonly [Ledger];
+  readonly fanout: "ebpf" | "classic";
   readonly members: readonly { readonly frames: number; readonly flows: number }[];
   readonly protocols: Readonly<
     Record<
@@ -55,7 +56,18 @@ interface Gap {
 }
 
 /** Captures while `act` runs; it is given the capturing process's id. */
-export async function capture(
+export const capture = (
+  network: Network,
+  act: (pid: number) => Promise<unknown>,
+  ...options: string[]
+): Promise<Captured> => captureAs([], network, act, ...options);
+
+/** What a node gives that allows no BPF: root without CAP_BPF, and without CAP_SYS_ADMIN, which would stand for it. */
+export const withoutBpf = ["setpriv", "--bounding-set=-bpf,-sys_admin"] as const;
+
+/** The same, started by another command. */
+export async function captureAs(
+  launch: readonly string[],
   network: Network,
   act: (pid: number) => Promise<unknown>,
   ...options: string[]
@@ -63,7 +75,17 @@ export async function capture(
   const folder = await mkdtemp(join(tmpdir(), "tapline-wire-"));
   try {
     const database = join(folder, "wire.db");
-    const child = network.start(network.receiver, node, main, "analyze", network.far, database, "--json", ...options);
+    const [command = node, ...before] = [...launch, node, main];
+    const child = network.start(
+      network.receiver,
+      command,
+      ...before,
+      "analyze",
+      network.far,
+      database,
+      "--json",
+      ...options,
+    );
     const output: string[] = [];
     const problems: string[] = [];
     child.stdout?.setEncoding("utf8").on("data", (text: string) => output.push(text));

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
-import { capture, type Captured } from "./capture.ts";
+import { capture, captureAs, withoutBpf, type Captured } from "./capture.ts";
 import { Network, type Sent } from "./network.ts";
 
 const run = promisify(execFile);
@@ -207,6 +207,23 @@ describe("a live capture", { timeout: 60_000 }, () => {
     // A flow on two threads would be two flows.
     expect(flows.reduce((sum, one) => sum + one, 0)).toBe(sent.flows);
     for (const one of flows) expect(Math.abs(one - 500)).toBeLessThanOrEqual(100);
+  });
+
+  test.each(["macsec", "esp", "tcp"])("where BPF is not allowed, %s is spread all the same", async (kind) => {
+    await using network = await Network.create();
+    const result = await captureAs(
+      withoutBpf,
+      network,
+      async () => {
+        await network.send(..."--packets 40000 --flows 2000 --size 200 --pps 100000 --kind".split(" "), kind);
+        await sleep(soon);
+      },
+      ..."--threads 4 --ring 8".split(" "),
+    );
+    accounted(result);
+    expect(result.flows).toBe(2000);
+    expect(result.fanout).toBe("classic");
+    for (const { flows } of result.members) expect(Math.abs(flows - 500)).toBeLessThanOrEqual(200);
   });
 
   test("datagrams that an offload merged count as the packets they are, and their unfinished checksums are no error", async () => {

@@ -67,7 +67,7 @@ sock_filter kClassic[] = {
     BPF_STMT(BPF_LD | BPF_IMM, 0),
     BPF_STMT(BPF_ALU | BPF_ADD | BPF_X, 0),
     BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, 0x9E3779B1u),
-    BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 12),
+    BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 20),  // only the top bits depend on every bit of the sum
     BPF_STMT(BPF_RET | BPF_A, 0),
 };
 #undef LL
