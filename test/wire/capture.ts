@@ -75,7 +75,7 @@ export async function captureAs(
   const folder = await mkdtemp(join(tmpdir(), "tapline-wire-"));
   try {
     const database = join(folder, "wire.db");
-    const [command = node, ...before] = [...launch, node, main];
+    const [command, ...before] = [...launch, node, main];
     const child = network.start(
       network.receiver,
       command,
