@@ -178,7 +178,7 @@ function benchCommand(done: Done): Command {
         .allowExcessArguments()
         .action(() => {
           bench.error(
-            `error: bench ${name} is not there yet: there is no live ${name} to measure. bench replay and bench micro are`,
+            `error: bench ${name} is not there yet: ${name} is measured by nothing so far. bench replay and bench micro are`,
           );
         }),
       { hidden: true },
