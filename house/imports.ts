@@ -1,8 +1,8 @@
-// The import directions: domain ← native, store, bus, process ← api ← sensor, relay, operator, console ← cli.
+// The import directions: domain ← native, store, bus, host, process ← api ← sensor, relay, operator, console ← cli.
 // Enters: a file's path and text. Leaves: the imports in it that its layer may not have.
 import { posix } from "node:path";
 
-const foundation = ["native", "store", "bus", "process"];
+const foundation = ["native", "store", "bus", "host", "process"];
 const processes = ["sensor", "relay", "operator", "console"];
 
 /** What each folder may import besides itself. A folder that is not listed is nobody's to import, and may import all. */
