@@ -9,8 +9,10 @@ const calm = { resident: 150 * MiB, liveFlows: 10, capEvictions: 0 };
 /** Evictions go on for `seconds`. */
 function press(budget: Budget, seconds: number, from = 0): number {
   let capEvictions = from;
-  for (let i = 0; i < seconds; i++)
-    budget.consider({ resident: 290 * MiB, liveFlows: budget.settings.maxFlows, capEvictions: (capEvictions += 5) });
+  for (let i = 0; i < seconds; i++) {
+    capEvictions += 5;
+    budget.consider({ resident: 290 * MiB, liveFlows: budget.settings.maxFlows, capEvictions });
+  }
   return capEvictions;
 }
 
@@ -73,7 +75,8 @@ test("whatever comes, the settings stay within what was configured and above the
       const budget = new Budget({ ...configured, budget: budgetMiB * MiB }, 100 * MiB);
       let capEvictions = 0;
       for (const { resident, liveFlows, evicted } of seconds) {
-        budget.consider({ resident, liveFlows, capEvictions: (capEvictions += evicted) });
+        capEvictions += evicted;
+        budget.consider({ resident, liveFlows, capEvictions });
         const { maxFlows, idleNs, settleNs, sample } = budget.settings;
         expect(maxFlows).toBeGreaterThanOrEqual(1000);
         expect(maxFlows).toBeLessThanOrEqual(1e6);
