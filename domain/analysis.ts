@@ -40,9 +40,29 @@ export interface Member {
   readonly flows: number;
 }
 
+/** Sums over all flows of a protocol, ended and alive. `protocol` is its position in vocabulary.ts. */
+export interface ProtocolCounts {
+  readonly protocol: number;
+  readonly flows: number;
+  readonly packets: number;
+  readonly bytes: number;
+  readonly expected: number;
+  readonly unique: number;
+  readonly reordered: number;
+  readonly duplicate: number;
+  readonly late: number;
+  readonly lost: number;
+  readonly pending: number;
+  readonly gaps: number;
+  readonly jumps: number;
+  readonly outliers: number;
+  readonly restarts: number;
+}
+
 /** What a running capture counts; `ledger` has a row per interface. */
 export interface CaptureFigures {
   readonly ledger: readonly PortCounts[];
+  readonly protocols: readonly ProtocolCounts[];
   readonly members: readonly Member[];
   readonly packets: number;
   readonly bytesRead: number;

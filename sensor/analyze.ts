@@ -96,7 +96,7 @@ async function carry<Summary>(
 
 /** A live capture has no end to miss: it is complete when it was asked to end and everything in the rings was taken. */
 function liveSummary(figures: CaptureFigures, options: CaptureOptions, engineNs: number): AnalysisSummary {
-  const { liveFlows: _live, ...shared } = figures;
+  const { liveFlows: _live, protocols: _protocols, ...shared } = figures;
   return {
     ...shared,
     complete: figures.ledger.every((port) => port.inFlight === 0),

@@ -379,3 +379,54 @@ TEST_CASE("flows of a SCI or an address pair are noted together, apart by VLAN t
   CHECK(all[6].resumed);
   CHECK_FALSE(all[1].resumed);
 }
+
+TEST_CASE("the running totals are the sums of the records, whatever comes") {
+  const unsigned seed = GENERATE(range(0u, 20u));
+  std::mt19937 random(seed);
+  const auto chance = [&](unsigned one_in) { return random() % one_in == 0; };
+  Bench bench(40);  // 60 keys: the cap evicts
+  std::vector<uint32_t> next(60, 1);
+  for (int i = 0; i < 20'000; i++) {
+    const uint32_t key = random() % 60;
+    const Protocol protocol = static_cast<Protocol>(key % 5);
+    uint32_t& number = next[key];
+    if (chance(50)) number += 1 + random() % 3;  // lost
+    if (chance(2000)) number += 50000;           // an outage
+    if (chance(2000)) number = 1;                // a restart
+    uint32_t sent = number++;
+    if (chance(30) && sent > 20) sent -= random() % 20;       // late, or twice
+    if (chance(500)) sent = static_cast<uint32_t>(random());  // corrupt
+    bench.send(Bench::numbered(protocol, key, sent | (sent == 0)));
+    if (chance(400)) bench.wait(3 * kSecond);
+    if (chance(3000)) bench.wait(90 * kSecond);
+    if (chance(20)) bench.table.tick(bench.now, 5);
+    if (chance(100)) {
+      for (const Totals& totals : bench.table.totals()) REQUIRE(totals.pending() <= 40 * 1024);
+    }
+  }
+  bench.finish();
+  FlowTable::AllTotals sums{};
+  for (const FlowRecord& r : bench.flows) {
+    Totals& sum = sums[r.meta[0]];
+    sum.flows++;
+    sum.packets += static_cast<uint64_t>(r.packets);
+    sum.bytes += static_cast<uint64_t>(r.bytes);
+    sum.expected += static_cast<uint64_t>(r.expected);
+    sum.unique += static_cast<uint64_t>(r.unique);
+    sum.reordered += static_cast<uint64_t>(r.reordered);
+    sum.duplicate += static_cast<uint64_t>(r.duplicate);
+    sum.late += static_cast<uint64_t>(r.late);
+    sum.lost += static_cast<uint64_t>(r.lost);
+    sum.gaps += static_cast<uint64_t>(r.gaps);
+    sum.jumps += static_cast<uint64_t>(r.jumps);
+    sum.outliers += static_cast<uint64_t>(r.outliers);
+    sum.restarts += static_cast<uint64_t>(r.restarts);
+  }
+  for (size_t i = 0; i < sums.size(); i++) {
+    CAPTURE(seed, i);
+    CHECK(std::memcmp(&sums[i], &bench.table.totals()[i], sizeof(Totals)) == 0);
+    CHECK(sums[i].pending() == 0);
+  }
+  CHECK(sums[0].lost > 0);
+  CHECK(sums[0].duplicate + sums[0].late > 0);
+}

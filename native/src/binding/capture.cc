@@ -21,6 +21,27 @@ Napi::Object port_row(Napi::Env env, const PortCounts& port) {
   return out;
 }
 
+Napi::Object totals_row(Napi::Env env, size_t protocol, const Totals& t) {
+  Napi::Object out = Napi::Object::New(env);
+  const auto set = [&](const char* name, uint64_t value) { out.Set(name, static_cast<double>(value)); };
+  set("protocol", protocol);
+  set("flows", t.flows);
+  set("packets", t.packets);
+  set("bytes", t.bytes);
+  set("expected", t.expected);
+  set("unique", t.unique);
+  set("reordered", t.reordered);
+  set("duplicate", t.duplicate);
+  set("late", t.late);
+  set("lost", t.lost);
+  set("pending", t.pending());
+  set("gaps", t.gaps);
+  set("jumps", t.jumps);
+  set("outliers", t.outliers);
+  set("restarts", t.restarts);
+  return out;
+}
+
 Napi::Object figures(Napi::Env env, const LiveSnapshot& s) {
   Napi::Object out = Napi::Object::New(env);
   Napi::Array ports = Napi::Array::New(env, s.ports.size());
@@ -40,6 +61,9 @@ Napi::Object figures(Napi::Env env, const LiveSnapshot& s) {
     members.Set(static_cast<uint32_t>(i), member);
   }
   out.Set("members", members);
+  Napi::Array protocols = Napi::Array::New(env, s.totals.size());
+  for (size_t i = 0; i < s.totals.size(); i++) protocols.Set(static_cast<uint32_t>(i), totals_row(env, i, s.totals[i]));
+  out.Set("protocols", protocols);
   out.Set("packets", static_cast<double>(packets));
   out.Set("bytesRead", static_cast<double>(bytes));
   out.Set("firstTimeNs", Napi::BigInt::New(env, s.first_time));

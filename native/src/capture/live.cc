@@ -88,6 +88,7 @@ struct LiveCapture::Member {
   std::mutex mutex;  ///< what others may read:
   PortCounts shown;
   FlowTable::Counts shown_flows;
+  FlowTable::AllTotals shown_totals{};
   uint64_t shown_lost = 0, shown_live = 0, shown_tombstones = 0, shown_settled = 0;
   int64_t shown_first = 0, shown_last = 0;
   std::thread thread;
@@ -287,6 +288,7 @@ void LiveCapture::publish(Member& member) {
   const std::lock_guard lock(member.mutex);
   member.shown = counts;
   member.shown_flows = member.table.counts();
+  member.shown_totals = member.table.totals();
   member.shown_lost = member.table.live().lost.load(std::memory_order_relaxed);
   member.shown_live = member.table.live_flows();
   member.shown_tombstones = member.table.tombstones_dropped();
@@ -307,6 +309,7 @@ LiveSnapshot LiveCapture::snapshot() {
       const std::lock_guard lock(member->mutex);
       sum += member->shown;
       out.members.push_back({port->name, member->shown.ledger.counts.delivered, member->shown_flows.flows});
+      for (size_t i = 0; i < out.totals.size(); i++) out.totals[i] += member->shown_totals[i];
       out.flows += member->shown_flows.flows;
       out.gaps += member->shown_flows.gaps;
       out.cap_evictions += member->shown_flows.cap_evictions;

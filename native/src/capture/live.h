@@ -51,6 +51,7 @@ struct MemberCounts {
 struct LiveSnapshot {
   std::vector<MemberCounts> members;
   std::vector<PortCounts> ports;
+  FlowTable::AllTotals totals{};  ///< by protocol
   uint64_t flows = 0, live_flows = 0, peak_flows = 0, lost = 0, gaps = 0;
   uint64_t cap_evictions = 0, tombstones_dropped = 0, links_dropped = 0, settled_early = 0;
   int64_t first_time = 0, last_time = 0;

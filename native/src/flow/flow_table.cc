@@ -104,17 +104,23 @@ void FlowTable::one(const Packet& p, int64_t now, uint64_t number, Tally& tally)
   hot.last_seen = now;
   hot.packets_flags += uint64_t{p.segments} << 8;
   hot.bytes += p.wire_length;
-  if (!numbered || first) return;
+  Totals& totals = totals_[static_cast<size_t>(p.protocol)];
+  totals.packets += p.segments;
+  totals.bytes += p.wire_length;
+  if (!numbered) return;
+  totals.unique += p.segments;
+  if (first) {
+    totals.expected++;
+    return;
+  }
 
   const int64_t before = hot.hi;
   if (!hot.has(kBusy) && static_cast<uint32_t>(before) + 1 == p.number) {
     hot.hi++;
+    totals.expected++;
   } else {
     Sequence& s = sequence(slot);
-    gap_of_ = cold_[slot].packet;
-    const uint64_t lost = s.lost;
-    window_.arrive(s, hot.hi, p.number, now, *this, blind_.overlaps(seen_before, now));
-    lost_ += s.lost - lost;
+    counted(slot, [&] { window_.arrive(s, hot.hi, p.number, now, *this, blind_.overlaps(seen_before, now)); });
     hot.set(kBusy, !s.calm());
   }
   if (hot.hi >> 32 > before >> 32) hot.set(kWrapped, true);
@@ -134,6 +140,19 @@ Sequence& FlowTable::sequence(uint32_t slot) noexcept {
   Window::begin(*cold.sequence, base, false);
   hot_[slot].set(kHasSequence, true);
   return *cold.sequence;
+}
+
+/// A change of a flow's sequence: its gaps are told as this flow's, and what it moves is moved in the totals.
+template <typename Change>
+void FlowTable::counted(uint32_t slot, Change&& change) noexcept {
+  const Sequence& s = *cold_[slot].sequence;
+  Totals& totals = totals_[cold_[slot].meta[0]];
+  gap_of_ = cold_[slot].packet;
+  const uint64_t lost = s.lost;
+  totals.count(s, hot_[slot].hi, ~uint64_t{0});
+  change();
+  totals.count(s, hot_[slot].hi, 1);
+  lost_ += s.lost - lost;
 }
 
 uint32_t FlowTable::create(const Packet& p, uint32_t tag, int64_t now, uint64_t number,
@@ -175,6 +194,7 @@ uint32_t FlowTable::create(const Packet& p, uint32_t tag, int64_t now, uint64_t 
   index_.insert(tag, slot);
   live_flows_++;
   counts_.flows++;
+  totals_[cold.meta[0]].flows++;
   counts_.peak = std::max(counts_.peak, live_flows_);
 
   if (resumed) {
@@ -235,12 +255,7 @@ uint32_t FlowTable::free_slot(int64_t now) noexcept {
 void FlowTable::end(uint32_t slot, FlowEnd how, int64_t at) noexcept {
   Hot& hot = hot_[slot];
   Cold& cold = cold_[slot];
-  if (hot.has(kHasSequence)) {
-    gap_of_ = cold.packet;
-    const uint64_t lost = cold.sequence->lost;
-    window_.finish(*cold.sequence, at, *this);
-    lost_ += cold.sequence->lost - lost;
-  }
+  if (hot.has(kHasSequence)) counted(slot, [&] { window_.finish(*cold.sequence, at, *this); });
   record(slot, how);
   if (hot.has(kSequenced)) tombstones_.add(hot.key, cold.tag, hot.hi, hot.last_seen, cold.packet);
   if (hot.has(kHasSequence)) free_sequences_.push_back(cold.sequence);
@@ -290,7 +305,7 @@ void FlowTable::record(uint32_t slot, FlowEnd how) noexcept {
   }
   const Sequence& s = *cold.sequence;
   r.first_number = static_cast<double>(s.restarts ? s.first_number : s.base);
-  r.expected = static_cast<double>(s.expected_before + static_cast<uint64_t>(hot.hi - s.base + 1));
+  r.expected = static_cast<double>(s.expected(hot.hi));
   r.unique = static_cast<double>(hot.packets() - s.not_unique());
   r.reordered = static_cast<double>(s.reordered);
   r.duplicate = static_cast<double>(s.duplicate);
@@ -336,11 +351,7 @@ void FlowTable::tick(int64_t now, unsigned share) noexcept {
     if (hand_ >= used_) hand_ = 0;
     Hot& hot = hot_[hand_];
     if (hot.has(kBusy)) {
-      Sequence& s = *cold_[hand_].sequence;
-      gap_of_ = cold_[hand_].packet;
-      const uint64_t lost = s.lost;
-      window_.settle(s, now, *this);
-      lost_ += s.lost - lost;
+      counted(hand_, [&] { window_.settle(*cold_[hand_].sequence, now, *this); });
     }
     if (hot.has(kLive) && now - hot.last_seen > limits_.idle_ns)
       end(hand_, FlowEnd::Evicted, hot.last_seen + limits_.idle_ns);
@@ -358,10 +369,8 @@ void FlowTable::finish(int64_t clock) noexcept {
     if (!hot.has(kLive)) continue;
     const bool idle = clock - hot.last_seen > limits_.idle_ns;
     if (hot.has(kHasSequence)) {
-      gap_of_ = cold_[slot].packet;
-      const uint64_t lost = cold_[slot].sequence->lost;
-      window_.finish(*cold_[slot].sequence, idle ? hot.last_seen + limits_.idle_ns : clock, *this);
-      lost_ += cold_[slot].sequence->lost - lost;
+      const int64_t at = idle ? hot.last_seen + limits_.idle_ns : clock;
+      counted(slot, [&] { window_.finish(*cold_[slot].sequence, at, *this); });
     }
     record(slot, idle ? FlowEnd::Evicted : FlowEnd::CaptureEnd);
     if (slot % kForgetEvery == kForgetEvery - 1) {  // recorded flows need no memory while the rest are

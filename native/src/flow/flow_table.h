@@ -1,6 +1,7 @@
 // The flows of one thread. Enters: tracked packets in capture order. Leaves: finished flow records, gaps and links,
 // into the outbox. A packet in order touches one index entry and one cache line; everything else about a flow is cold.
 #pragma once
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "flow/outbox.h"
 #include "flow/slot_index.h"
 #include "flow/tombstones.h"
+#include "flow/totals.h"
 #include "flow/window.h"
 
 namespace tapline {
@@ -70,6 +72,9 @@ class FlowTable final : private GapSink {
 
   const Counts& counts() const noexcept { return counts_; }
   uint64_t live_flows() const noexcept { return live_flows_; }
+  /// By protocol, over ended and living flows alike.
+  using AllTotals = std::array<Totals, 5>;
+  const AllTotals& totals() const noexcept { return totals_; }
   const Live& live() const noexcept { return live_; }
   uint64_t tombstones_dropped() const noexcept { return tombstones_.dropped(); }
   uint64_t settled_early() const noexcept { return window_.settled_early(); }
@@ -129,6 +134,8 @@ class FlowTable final : private GapSink {
   uint32_t free_slot(int64_t now) noexcept;
   void sweep(size_t slots, int64_t now) noexcept;
   Sequence& sequence(uint32_t slot) noexcept;
+  template <typename Change>
+  void counted(uint32_t slot, Change&& change) noexcept;
   void gap(const Gap& gap) noexcept override;
 
   const FlowLimits limits_;
@@ -152,6 +159,7 @@ class FlowTable final : private GapSink {
   uint64_t live_flows_ = 0;
   uint32_t hand_ = 0;         ///< of the sweep
   uint32_t victim_hand_ = 0;  ///< of the cap's eviction
+  AllTotals totals_;
   uint64_t lost_ = 0;
   uint64_t gap_of_ = 0;  ///< the flow whose gaps come now
   Counts counts_;

@@ -61,6 +61,8 @@ struct Sequence {
   /// Nothing missing in the window and nothing held: the next number in order needs no attention.
   bool calm() const noexcept { return run_count == 0 && hold == Hold::kNone; }
   uint64_t pending() const noexcept;
+  /// Numbers from the first to `hi`, over all segments.
+  uint64_t expected(int64_t hi) const noexcept { return expected_before + static_cast<uint64_t>(hi - base + 1); }
   /// Packets that are not `unique`: counted otherwise, or still held.
   uint64_t not_unique() const noexcept { return duplicate + late + outliers + (hold == Hold::kNone ? 0 : 1); }
 };
