@@ -6,6 +6,12 @@ interface Metric {
 }
 const metric = (help: string, ...labels: string[]): Metric => ({ help, labels });
 
+interface TypedMetric extends Metric {
+  readonly type: "counter" | "gauge";
+}
+const counter = (help: string, ...labels: string[]): TypedMetric => ({ help, labels, type: "counter" });
+const gauge = (help: string, ...labels: string[]): TypedMetric => ({ help, labels, type: "gauge" });
+
 /** Of the newest run in a database: gauges, because the next run starts again from nothing. */
 export const runMetrics = {
   tapline_run: metric("Number of the newest run"),
@@ -31,3 +37,50 @@ export const apiMetrics = {
 /** Counters of semantics.md, as values of the label outcome. */
 export const outcomes = ["unique", "reordered", "duplicate", "late", "lost", "pending", "outliers"] as const;
 export const ledgerStages = ["seen", "ring_drops", "in_flight", "delivered", "decoded", "tracked"] as const;
+
+/**
+ * Of a running sensor. Counters start at 0 with its process. The label interface holds at most as many values as
+ * `interfaceLabels`; what comes after them is counted as "other".
+ */
+export const sensorMetrics = {
+  tapline_sensor_info: gauge("Always 1; says who this is", "node", "version"),
+  tapline_sensor_seen_packets_total: counter("Packets the kernel saw for the rings", "interface"),
+  tapline_sensor_ring_dropped_packets_total: counter("Packets dropped because a ring was full", "interface"),
+  tapline_sensor_delivered_packets_total: counter("Packets taken out of the rings", "interface"),
+  tapline_sensor_in_flight_packets: gauge("Packets in the rings that were not taken yet", "interface"),
+  tapline_sensor_decoded_packets_total: counter("Packets decoded", "interface"),
+  tapline_sensor_tracked_packets_total: counter("Packets of followed flows", "interface"),
+  tapline_sensor_undecodable_packets_total: counter("Packets that could not be decoded", "interface", "reason"),
+  tapline_sensor_untracked_packets_total: counter("Decoded packets of no followed flow", "interface", "reason"),
+  tapline_sensor_ledger_residue: gauge("What the ledger cannot account for; 0 once traffic pauses", "interface"),
+  tapline_sensor_bytes_total: counter("Bytes on the wire of delivered packets", "interface"),
+  tapline_sensor_super_packets_total: counter("Frames that an offload had merged", "interface"),
+  tapline_sensor_nic_dropped_packets_total: counter("Packets lost before the rings, as the NIC tells it", "interface", "counter"),
+  tapline_sensor_softnet_dropped_packets_total: counter("Packets lost in the kernel's backlog, of the whole machine"),
+  tapline_sensor_interface_watched: gauge("1 while the interface is watched", "interface"),
+  tapline_sensor_ring_bytes: gauge("Memory of the rings", "interface"),
+  tapline_sensor_blind_seconds_total: counter("Time not watched, or not wholly, by reason", "interface", "reason"),
+  tapline_sensor_live_flows: gauge("Flows that have not ended"),
+  tapline_sensor_flows_total: counter("Flows that began", "protocol"),
+  tapline_sensor_packets_total: counter("Packets in flows", "protocol"),
+  tapline_sensor_flow_bytes_total: counter("Bytes on the wire of those packets", "protocol"),
+  tapline_sensor_sequence_total: counter("Sequence numbers and packets by what became of them", "protocol", "outcome"),
+  tapline_sensor_pending: gauge("Numbers missing that are not counted lost yet", "protocol"),
+  tapline_sensor_gaps_total: counter("Gaps; suspect when this sensor itself was not seeing everything", "protocol", "suspect"),
+  tapline_sensor_lost_packets_total: counter("Numbers lost, by gap", "protocol", "suspect"),
+  tapline_sensor_cap_evictions_total: counter("Flows ended because there was no room for more"),
+  tapline_sensor_degradation: gauge("1 for the rung of the memory budget's ladder that holds", "rung"),
+  tapline_sensor_clock_steps_total: counter("Times the wall clock was set"),
+  tapline_sensor_conditions: gauge("Conditions that hold now", "severity"),
+  tapline_sensor_pinning_drift: gauge("Settings of CPUs and IRQs that are not as wanted"),
+  tapline_store_state: gauge("1 for the state the store is in", "state"),
+  tapline_store_bytes: gauge("Size of the database"),
+  tapline_store_waiting_bytes: gauge("Results not written yet"),
+  tapline_store_dropped_records_total: counter("Results that could not be kept while nothing could be written", "kind"),
+  tapline_bus_connected: gauge("1 while connected to NATS"),
+  tapline_bus_findings_total: counter("Findings by what became of them", "outcome"),
+  tapline_bus_waiting_findings: gauge("Findings not acknowledged yet"),
+  tapline_bus_unsent_reports_total: counter("Reports not sent because NATS was away"),
+} as const satisfies Record<string, TypedMetric>; // biome-ignore format: a table
+
+export const interfaceLabels = 64;

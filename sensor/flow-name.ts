@@ -1,4 +1,4 @@
-// The keys of a flow record, as the store writes them.
+// The keys of a flow, out of its record or out of a gap's, as the store writes them.
 import { cellOffsets, flowRecord } from "#domain/records.ts";
 import { protocols } from "#domain/vocabulary.ts";
 import { ipv4Text, ipv6Text, macText, sciText } from "#store/address.ts";
@@ -21,8 +21,14 @@ export type FlowName = Pick<
   | "destination_port"
 >;
 
-export function flowName({ raw }: FlowCells): FlowName {
-  const view = new DataView(raw.buffer, raw.byteOffset);
+export const flowName = ({ raw }: FlowCells): FlowName => nameOf(raw, at);
+
+/** `raw`: one record. `at`: where its cells are. */
+export function nameOf(
+  raw: Uint8Array,
+  at: Readonly<Record<"meta" | "tags" | "sci" | "source" | "destination", number>>,
+): FlowName {
+  const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
   const meta = (i: number): number => raw[at.meta * 8 + i] ?? 0;
   const tags = at.tags * 8;
   const name = protocols[meta(0)];
