@@ -159,6 +159,74 @@ export const catalogue = {
   API_RATE_LIMITED: entry("more than {limit} requests in {window}", "wait, or ask for more flows at once", 429),
   API_OVERLOADED: entry("{limit} questions are waiting already", "try again in a moment", 503),
   API_FAILED: entry("the request failed: {detail}", "the server's log has the details", 500),
+  BUS_BAD_NAME: entry(
+    "{name} cannot be a name on NATS: {detail}",
+    "choose a shorter, plain name for fleet, pool or node",
+  ),
+  BUS_BAD_ADDRESS: entry(
+    "{address} is no address of a NATS server: {detail}",
+    "write nats://host:4222, or tls://host:4222; user and password belong in a credentials file",
+  ),
+  BUS_CREDENTIALS_UNUSABLE: entry(
+    "the NATS {kind} file {path} cannot be used: {detail}",
+    "check the mounted secret: a creds file as nsc writes it, user:password on one line, a token, or an nkey seed (SU...); it is read again at the next attempt",
+  ),
+  BUS_UNREACHABLE: entry(
+    "NATS at {servers} cannot be reached: {detail}",
+    "capture goes on and findings are buffered; check that the server runs, that its name resolves here, and that no firewall or network policy is between (nc -vz HOST 4222)",
+  ),
+  BUS_SILENT: entry(
+    "NATS at {servers} accepts connections and says nothing: {detail}",
+    "is something else listening there, a proxy without a server behind it, or a server that hangs? A NATS server greets with INFO at once (nc HOST 4222)",
+  ),
+  BUS_LOST: entry(
+    "the connection to NATS at {servers} was lost: {detail}",
+    "it is tried again; capture goes on and findings are buffered until their limit",
+  ),
+  BUS_REFUSED: entry(
+    "NATS at {servers} refuses the credentials: {detail}",
+    "check the file and its user in the server's configuration (or the account's JWT: revoked or expired?); a rotated secret is read at the next attempt, without a restart",
+  ),
+  BUS_TLS_FAILED: entry(
+    "TLS with NATS at {servers} failed: {detail}",
+    "check that ca is the one that signed the server's certificate, that the certificate names this host and has not expired, and, if the server verifies clients, cert and key; the server's log names its side of it",
+  ),
+  BUS_NOT_PERMITTED: entry(
+    "this NATS user may not {operation} {subject}",
+    "add it to the user's permissions; bus/README.md has the complete lists for the roles",
+  ),
+  BUS_NO_JETSTREAM: entry(
+    "NATS has no JetStream: findings are buffered and not delivered ({detail})",
+    "start nats-server with --jetstream, or enable it for this account; reports and queries work without it",
+  ),
+  BUS_NO_STREAM: entry(
+    "no stream keeps {subject}, and it cannot be created: {detail}",
+    "create it: nats stream add {stream} --subjects '{every}' --max-age 7d --discard old --defaults; or let this user publish to $JS.API.STREAM.CREATE.{stream}",
+  ),
+  BUS_STREAM_REFUSED: entry(
+    "the stream for findings does not take them: {detail}",
+    "look at its limits and the server's disk: nats stream info {stream}; findings are buffered and tried again",
+  ),
+  BUS_REPORT_TOO_LARGE: entry(
+    "a report of {bytes} bytes is more than NATS takes ({limit})",
+    "raise max_payload in the server's configuration, or watch fewer interfaces",
+  ),
+  BUS_BAD_QUERY: entry(
+    "this is no question: {detail}",
+    'send {"path": "/api/v1/flows?filter=lost>0"}, at most 4096 bytes; paths are those of the API',
+    400,
+  ),
+  BUS_ANSWER_TOO_LARGE: entry(
+    "the answer of {bytes} bytes, compressed, is more than NATS takes ({limit})",
+    "ask for less: lower limit, or add a filter",
+    413,
+  ),
+  BUS_OVERLOADED: entry(
+    "{limit} questions are waiting already, or this one waited too long",
+    "try again in a moment",
+    503,
+  ),
+  BUS_FAILED: entry("NATS at {servers} failed: {detail}", "it is tried again; the server's log may say more"),
   PORT_IN_USE: entry("port {port} on {host} is in use", "stop the other program, or choose another port with --port"),
   HOST_NOT_LOCAL: entry(
     "{host} is no address of this machine",

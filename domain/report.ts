@@ -1,0 +1,100 @@
+// What a sensor tells the fleet every second: its ledger, its flows, how it is. Counts are of this process, from its start, and
+// never fall; what is a rate or a level says so. Names as in api/schemas.ts. Unknown fields are dropped, so that an older reader
+// understands a newer sensor.
+import { z } from "zod";
+import { protocols } from "./vocabulary.ts";
+
+const count = z.int().min(0);
+const level = count.describe("at this moment");
+const time = z.string().describe("ISO 8601 with nine digits of fraction, UTC");
+const counts = z.record(z.string(), count);
+
+const reportedInterface = z.object({
+  interface: z.string(),
+  state: z.enum(["up", "down", "absent"]),
+  seen: count,
+  ring_drops: count,
+  in_flight: level,
+  delivered: count,
+  decoded: count,
+  tracked: count,
+  undecodable: counts,
+  untracked: counts,
+  residue: z.int(),
+  bytes: count,
+  packets_per_second: z.number().min(0),
+  bits_per_second: z.number().min(0),
+  beside: z
+    .object({
+      rx_missed: count,
+      rx_fifo: count,
+      softnet_dropped: count.describe("of the whole machine"),
+      allowance_exceeded: counts.describe("what a cloud's driver says it dropped, by its own names"),
+    })
+    .partial()
+    .describe(
+      "losses before the ring, as the NIC and kernel tell them; outside the ledger. What is not told is left out",
+    ),
+});
+
+const reportedProtocol = z.object({
+  protocol: z.enum(protocols),
+  flows: count,
+  packets: count,
+  bytes: count,
+  gaps: count,
+  expected: count,
+  unique: count,
+  lost: count,
+  pending: level,
+  reordered: count,
+  duplicate: count,
+  late: count,
+});
+
+/** A condition as it stands. */
+export const condition = z.object({
+  code: z.string().describe("a code of the error catalogue"),
+  since: time,
+  message: z.string(),
+});
+export type Condition = z.output<typeof condition>;
+
+export const sensorReport = z.object({
+  v: z.literal(1),
+  fleet: z.string(),
+  pool: z.string(),
+  node: z.string(),
+  version: z.string(),
+  run: z.string().describe("names this process: counts start again with the next one"),
+  time,
+  started: time,
+  sequence: z.int().min(1).describe("of this run's reports: a hole is a report that never left or got lost"),
+  interval_ms: z.int().min(1),
+  interfaces: z.array(reportedInterface),
+  protocols: z.array(reportedProtocol),
+  flows: z.object({ live: level, total: count, cap_evictions: count }),
+  lost: count,
+  gaps: count,
+  suspect_gaps: count,
+  rung: count.describe("how far down the ladder of degradation: 0 is none"),
+  store: z
+    .object({
+      state: z.enum(["writing", "failing", "off"]),
+      waiting: level.describe("records not yet written"),
+      dropped: count.describe("records that could not be kept"),
+      bytes: level.describe("size of the database"),
+    })
+    .partial()
+    .required({ state: true }),
+  bus: z.object({
+    accepted: count.describe("findings: accepted = acknowledged + waiting + overflowed"),
+    acknowledged: count,
+    waiting: level,
+    overflowed: count,
+    unsent_reports: count,
+    reconnects: count,
+  }),
+  conditions: z.array(condition),
+});
+export type SensorReport = z.output<typeof sensorReport>;
