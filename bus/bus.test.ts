@@ -123,6 +123,10 @@ describe("questions", () => {
     { path: "/api/v1/stream" },
     { path: "/api/v1/./stream/" },
     { path: "/api/v1/str\team" },
+    { path: "/api/v1/%73tream" },
+    { path: "/api/v1//stream" },
+    { path: "/api/v1/%" },
+    { path: "/%61pi/v1/" },
     { path: "/healthzz" },
     { path: `/api/v1/${"x".repeat(5000)}` },
   ])("%j is refused", (value) => {

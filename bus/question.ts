@@ -27,7 +27,19 @@ export function parseQuestion(data: Uint8Array): string {
   // The server behind it reads the path as a URL, so it is judged as one: "/api/v1/../../metrics" is /metrics.
   const url = found.path.startsWith("/") ? URL.parse(found.path, "http://sensor") : null;
   if (url?.host !== "sensor") throw bad("its path does not begin with /api/v1/");
-  if (!allowed.test(url.pathname)) throw bad(`${url.pathname} is not among /api/v1/…, /health, /healthz`);
-  if (url.pathname.replace(/\/+$/, "") === endless) throw bad("a stream does not fit into one answer");
+  // … and its router takes %73 for s.
+  const plain = decoded(url.pathname)?.replaceAll(/\/+/g, "/").replace(/\/$/, "");
+  if (plain === undefined || !allowed.test(plain))
+    throw bad(`${url.pathname} is not among /api/v1/…, /health, /healthz`);
+  if (plain === endless) throw bad("a stream does not fit into one answer");
   return url.pathname + url.search;
+}
+
+function decoded(path: string): string | undefined {
+  try {
+    return decodeURIComponent(path);
+  } catch (error) {
+    if (error instanceof URIError) return undefined;
+    throw error;
+  }
 }
