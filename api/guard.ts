@@ -4,11 +4,9 @@ import { isIP } from "node:net";
 import { hostname } from "node:os";
 import type { FastifyInstance } from "fastify";
 import { TaplineError } from "#domain/errors.ts";
+import { isLoopback } from "#domain/network.ts";
 
 const shortestToken = 16;
-
-export const isLoopback = (host: string): boolean =>
-  host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 
 /** Throws when the address is reachable from elsewhere and nothing would keep others out. */
 export function requireToken(host: string, token: string | undefined): void {
