@@ -126,7 +126,10 @@ test.each([
     ],
   ],
   [`${least}capture: {threads: 1.5}\n`, ["2:20: capture.threads: must be a whole number; it is 1.5"]],
-  [`${least}budget: {memoryMiB: 9999}\ncapture: {threads: 65}\n`, ["3:20: capture.threads: must be at most 64; it is 65"]],
+  [
+    `${least}budget: {memoryMiB: 9999}\ncapture: {threads: 65}\n`,
+    ["3:20: capture.threads: must be at most 64; it is 65"],
+  ],
   [`${least}capture: {ring: {blocks: 1}}\n`, ["2:26: capture.ring.blocks: must be at least 2; it is 1"]],
   [`${least}metrics:\n`, ["2:9: metrics: must be a section of keys; it is empty"]],
   [`${least}pinning: {policy: Explicit}\n`, ['2:1: pinning.cpus: is needed with policy Explicit, as "2-5,8"']],
