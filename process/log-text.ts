@@ -2,15 +2,29 @@
 
 const plain = /^[\w.:/@%+-]+$/;
 
+interface Line {
+  readonly time: string;
+  readonly severity: string;
+  readonly facility: string;
+  readonly message: string;
+  readonly error?: unknown;
+}
+interface ErrorValues {
+  readonly message: string;
+  readonly code?: string;
+  readonly hint?: string;
+  readonly stack?: string;
+}
+
 function valueText(value: unknown): string {
   if (typeof value === "string") return plain.test(value) ? value : JSON.stringify(value);
-  return typeof value === "object" && value !== null ? JSON.stringify(value) : String(value);
+  return JSON.stringify(value);
 }
 
 export function logText(line: string): string {
-  const { time, severity, facility, message, error, ...values } = JSON.parse(line) as Record<string, unknown>;
+  const { time, severity, facility, message, error, ...values } = JSON.parse(line) as Line & Record<string, unknown>;
   const pairs = Object.entries(values).map(([key, value]) => ` ${key}=${valueText(value)}`);
-  const head = `${String(time).slice(11, 23)} ${String(severity).padEnd(8)} ${String(facility).padEnd(8)} ${String(message)}`;
+  const head = `${time.slice(11, 23)} ${severity.padEnd(8)} ${facility.padEnd(8)} ${message}`;
   return `${head}${pairs.length === 0 ? "" : ` ${pairs.join("")}`}${errorText(error)}\n`;
 }
 
@@ -18,8 +32,8 @@ export function logText(line: string): string {
 function errorText(error: unknown): string {
   if (error === undefined) return "";
   if (typeof error !== "object" || error === null) return ` error=${valueText(error)}`;
-  const { message, code, hint, stack } = error as Readonly<Record<string, unknown>>;
+  const { message, code, hint, stack } = error as ErrorValues;
   const below = (text: string): string => `\n    ${text.replaceAll("\n", "\n    ")}`;
-  const first = below(`${String(message)}${code === undefined ? "" : ` (${String(code)})`}`);
-  return `${first}${hint === undefined ? "" : below(`hint: ${String(hint)}`)}${stack === undefined ? "" : below(String(stack))}`;
+  const first = below(`${message}${code === undefined ? "" : ` (${code})`}`);
+  return `${first}${hint === undefined ? "" : below(`hint: ${hint}`)}${stack === undefined ? "" : below(stack)}`;
 }

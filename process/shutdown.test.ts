@@ -6,6 +6,8 @@ import { expect, test } from "vitest";
 interface Line {
   readonly message: string;
   readonly severity: string;
+  readonly part?: string;
+  readonly turn?: string;
   readonly [key: string]: unknown;
 }
 
