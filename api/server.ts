@@ -7,6 +7,7 @@ import swaggerUi from "@fastify/swagger-ui";
 import Fastify, { type FastifyBaseLogger, type FastifyInstance } from "fastify";
 import { jsonSchemaTransform, validatorCompiler } from "fastify-type-provider-zod";
 import { TaplineError } from "#domain/errors.ts";
+import { listenError, urlOf } from "#process/requests.ts";
 import { openDatabase } from "./database-source.ts";
 import { guard, requireToken } from "./guard.ts";
 import { serveMetrics } from "./metrics.ts";
@@ -73,7 +74,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
   signal?.addEventListener("abort", onAbort, { once: true });
   const bound = app.addresses()[0];
   const actual = typeof bound === "object" ? bound.port : port;
-  return { url: `http://${host.includes(":") ? `[${host}]` : host}:${actual}`, close };
+  return { url: urlOf(host, actual), close };
 }
 
 function readToken(path: string): string {
@@ -131,9 +132,6 @@ async function listen(app: FastifyInstance, port: number, host: string): Promise
   try {
     await app.listen({ port, host });
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    if (code === "EADDRINUSE") throw new TaplineError("PORT_IN_USE", { port, host }, { cause });
-    if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND") throw new TaplineError("HOST_NOT_LOCAL", { host }, { cause });
-    throw cause;
+    throw listenError(cause, host, port);
   }
 }

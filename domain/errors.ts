@@ -227,10 +227,50 @@ export const catalogue = {
     503,
   ),
   BUS_FAILED: entry("NATS at {servers} failed: {detail}", "it is tried again; the server's log may say more"),
-  PORT_IN_USE: entry("port {port} on {host} is in use", "stop the other program, or choose another port with --port"),
+  PORT_IN_USE: entry(
+    "port {port} on {host} is in use",
+    "stop the other program, or choose another port: --port, or the configuration file",
+  ),
   HOST_NOT_LOCAL: entry(
     "{host} is no address of this machine",
     "listen on 127.0.0.1, or on an address that `ip address` shows",
+  ),
+  // What every long-lived process has.
+  CONFIG_UNREADABLE: entry(
+    "the configuration {path} cannot be read: {detail}",
+    "name the file with --config, and check its permissions",
+  ),
+  CONFIG_INVALID: entry(
+    "the configuration {path} has {count}:\n{problems}",
+    "each line says file:line:column; all keys are in docs/reference",
+  ),
+  SHUTDOWN_DEADLINE: entry(
+    "{part} did not close within {deadline} ms",
+    "the rest was closed; what it still held may be lost",
+  ),
+  PROCESS_UNEXPECTED: entry(
+    "the process met an error that nobody handled: {detail}",
+    "this is a fault in tapline: please report it with the log lines around this one",
+  ),
+  ENDPOINT_NOT_FOUND: entry("there is nothing at {path}", "this port answers {known}", 404),
+  ENDPOINT_BAD_METHOD: entry("{method} is not answered here", "send GET", 405),
+  PROFILE_BUSY: entry(
+    "another profile is being taken",
+    "wait for its end: one at a time, or they would show each other",
+    409,
+  ),
+  PROFILE_BAD_SECONDS: entry(
+    "seconds must be a whole number from 1 to {most}",
+    "ask as: /debug/cpuprofile?seconds=10",
+    400,
+  ),
+  TRACES_FAILED: entry(
+    "traces cannot be delivered to {endpoint}: {detail}",
+    "is an OpenTelemetry collector listening there, for OTLP over HTTP? The work itself goes on",
+  ),
+  NOTIFY_FAILED: entry(
+    "systemd was not told about this process: {detail}",
+    "it needs the program systemd-notify (package systemd), and NotifyAccess=all in the unit",
   ),
 } as const satisfies Record<string, Entry>;
 

@@ -8,6 +8,7 @@
 // A flow without the field (a TCP flow has no SPI) satisfies != and nothing else.
 import { TaplineError } from "./errors.ts";
 import { flowFields, type FieldsOf, type FlowField } from "./flow-fields.ts";
+import { nearest } from "./nearest.ts";
 import { networkText, parseNetwork, type Network } from "./network.ts";
 import { durationText, parseDuration, parseTime, timeText } from "./time.ts";
 import { flowEnds, protocols, type FlowEnd, type Protocol } from "./vocabulary.ts";
@@ -113,29 +114,10 @@ function cut(text: string): Piece[] {
   return pieces;
 }
 
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++)
-      next.push(
-        Math.min(
-          (row[j] as number) + 1,
-          (next[j - 1] as number) + 1,
-          (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1),
-        ),
-      );
-    row = next;
-  }
-  return row[b.length] as number;
-}
-
 const names = Object.keys(flowFields) as FlowField[];
 function suggestion(field: string): string {
-  const near = names
-    .map((name) => ({ name, far: name.startsWith(field) || field.startsWith(name) ? 1 : distance(field, name) }))
-    .sort((a, b) => a.far - b.far)[0];
-  return near && near.far <= 2 ? `did you mean ${near.name}?` : `fields are ${names.join(", ")}`;
+  const near = nearest(field, names);
+  return near === undefined ? `fields are ${names.join(", ")}` : `did you mean ${near}?`;
 }
 
 function parseTerm(filter: string, piece: Piece): Term {

@@ -34,6 +34,18 @@ export const apiMetrics = {
   tapline_api_request_seconds: metric("Time to answer", "route"),
 } as const satisfies Record<string, Metric>;
 
+/** What every long-lived process tells of itself. */
+export const processMetrics = {
+  tapline_process_start_seconds: metric("When the process started, in seconds since 1970"),
+  tapline_process_cpu_seconds_total: metric("CPU time of all its threads", "mode"),
+  tapline_process_resident_bytes: metric("Memory it holds"),
+  tapline_process_heap_bytes: metric("Memory of JavaScript's heap in use"),
+  tapline_process_loop_stall_seconds: metric("Longest time the event loop stood still in the last 10 to 20 seconds"),
+  tapline_log_suppressed_total: metric("Log lines left out because the same message had just been written often"),
+  tapline_log_dropped_total: metric("Log lines lost because nobody read them in time"),
+  tapline_traces_lost_total: metric("Spans that could not be delivered"),
+} as const satisfies Record<string, Metric>;
+
 /** Counters of semantics.md, as values of the label outcome. */
 export const outcomes = ["unique", "reordered", "duplicate", "late", "lost", "pending", "outliers"] as const;
 export const ledgerStages = ["seen", "ring_drops", "in_flight", "delivered", "decoded", "tracked"] as const;

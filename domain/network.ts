@@ -41,6 +41,10 @@ function ipv6(text: string): number[] | undefined {
   return missing >= 2 ? [...head, ...Array<number>(missing).fill(0), ...(tail as number[])] : undefined;
 }
 
+/** Whether only this machine can reach it. */
+export const isLoopback = (host: string): boolean =>
+  host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+
 /** Undefined when the text is no address. Bits behind the prefix are cleared. */
 export function parseNetwork(text: string): Network | undefined {
   const [, address, length] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];

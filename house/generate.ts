@@ -1,7 +1,9 @@
 // `make generate`: writes what is derived from domain/. Committed, and checked: `--check` writes nothing and names what is out of date.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { fieldSchema, fieldsOf } from "#domain/config-fields.ts";
 import { catalogue } from "#domain/errors.ts";
 import { cellCount, type cellOffsets, flowRecord, gapRecord, linkRecord } from "#domain/records.ts";
+import { sensorConfig } from "#domain/sensor-config.ts";
 import { flowEnds, linkKinds, protocols, undecodableReasons, untrackedReasons } from "#domain/vocabulary.ts";
 
 const root = new URL("..", import.meta.url);
@@ -72,6 +74,26 @@ One catalogue: the same code stands in an HTTP body, a log line and an exit text
 |---|---|---|---|
 ${Object.entries(catalogue)
   .map(([code, { message, hint, status }]) => `| \`${code}\` | ${status} | ${cell(message)} | ${cell(hint)} |`)
+  .join("\n")}
+`,
+);
+
+write(
+  "docs/reference/sensor-config.md",
+  `<!-- Generated from domain/sensor-config.ts by \`make generate\`. Do not edit. -->
+# The sensor's configuration
+
+\`tapline sensor --config sensor.yaml\`, in YAML 1.2; a commented sample is [deploy/sensor.yaml](../../deploy/sensor.yaml).
+A key that is not in this table is refused. Durations have a unit: \`500ms\`, \`2s\`, \`5m\`, \`1h\`, \`7d\`.
+*Reload* says what a change needs: SIGHUP, without losing a packet, or a restart.
+
+| key | value | default | reload | meaning |
+|---|---|---|---|---|
+${fieldsOf(fieldSchema(sensorConfig))
+  .map(
+    (field) =>
+      `| \`${field.path}\` | ${cell(field.form)} | ${field.default === "absent" || field.default === "required" ? field.default : `\`${field.default}\``} | ${field.live ? "SIGHUP" : "restart"} | ${cell(field.meaning)} |`,
+  )
   .join("\n")}
 `,
 );

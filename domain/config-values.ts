@@ -1,0 +1,80 @@
+// Values that configurations are made of, each with the text a person reads when it is wrong. Texts continue "key: ".
+import { z } from "zod";
+import { durationText, parseDuration } from "./time.ts";
+
+/** Text; a fault names what it must be, never only a pattern. `form` is what the reference page shows as its type. */
+const text = (form: string, most: number, right: (value: string) => boolean, must: string): z.ZodString =>
+  z
+    .string()
+    .max(most)
+    .refine(right, { error: `must be ${must}` })
+    .meta({ form });
+
+/** Becomes nanoseconds. A number holds them exactly up to 104 days. */
+export const duration = (least: string, most: string) => {
+  const [low, high] = [parseDuration(least) ?? 0n, parseDuration(most) ?? 0n];
+  return z
+    .string()
+    .transform((typed, context) => {
+      const ns = parseDuration(typed);
+      if (ns !== undefined && ns >= low && ns <= high) return Number(ns);
+      const is = ns === undefined ? `"${typed.slice(0, 40)}"` : durationText(ns);
+      const message = `must be a duration from ${least} to ${most} with its unit, as 500ms, 2s or 5m; it is ${is}`;
+      context.addIssue({ code: "custom", message });
+      return z.NEVER;
+    })
+    .meta({ form: `duration, ${least} to ${most}` });
+};
+
+export const path = text("path", 4096, (value) => value.trim() !== "" && !value.includes("\0"), "a path");
+
+/** 0 takes any free port: for tests, and for whoever reads the log. */
+export const port = z.int().min(0).max(65_535);
+
+export const host = text(
+  "address",
+  253,
+  (value) => /^[0-9a-z.-]+$/i.test(value) || /^[0-9a-f:.]*:[0-9a-f:.]*$/i.test(value),
+  "an address or a host name, without port",
+);
+
+/** IFNAMSIZ is 16 with its zero; the kernel refuses slashes, colons and spaces. */
+export const interfaceName = text(
+  "interface",
+  15,
+  (value) => /^[^\s/:]+$/.test(value) && value !== "." && value !== "..",
+  "the name of an interface",
+);
+
+/** "2-5,8" */
+export const cpuList = text(
+  "CPU list",
+  1024,
+  (value) =>
+    value.split(",").every((part) => {
+      const [, first, last = first] = /^(\d{1,4})(?:-(\d{1,4}))?$/.exec(part) ?? [];
+      return first !== undefined && Number(first) <= Number(last);
+    }),
+  'a list of CPUs, as "2-5,8"',
+);
+
+/** Pools and fleets: they become parts of subjects and of Kubernetes objects' names. */
+export const shortName = text(
+  "name",
+  40,
+  (value) => /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(value),
+  "a name of small letters, digits and inner hyphens",
+);
+
+/** No name and password within: addresses are logged and shown, files are not. */
+export const serverUrl = (schemes: readonly string[]) =>
+  z
+    .string()
+    .max(2048)
+    .refine((value) => URL.canParse(value) && schemes.includes(new URL(value).protocol.slice(0, -1)), {
+      error: `must be an address that starts with ${schemes.map((scheme) => `${scheme}://`).join(" or ")}`,
+    })
+    .refine((value) => !URL.canParse(value) || new URL(value).username + new URL(value).password === "", {
+      error: "must not contain a user or password: name a file that holds them, since addresses are logged",
+    })
+    .meta({ form: "URL" });

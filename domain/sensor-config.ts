@@ -1,0 +1,282 @@
+// The sensor's configuration file: keys, ranges, defaults and meanings. Shaped as SensorPool's spec, so that names agree.
+// `live: true` marks what a reload applies without losing a packet; everything else needs a restart.
+// docs/reference/sensor-config.md is made from this.
+import { z } from "zod";
+import { cpuList, duration, host, interfaceName, path, port, serverUrl, shortName } from "./config-values.ts";
+import { isLoopback } from "./network.ts";
+import { facilities, severities } from "./severity.ts";
+
+const live = { live: true };
+
+const oneOf = ["name", "glob", "driver"] as const;
+const interfaceEntry = z
+  .strictObject({
+    name: interfaceName.optional().describe("this interface, now or when it appears"),
+    glob: interfaceName.optional().describe("every interface whose name matches: * ? [a-z]. Never loopback"),
+    driver: interfaceName.optional().describe("every interface of this kernel driver, as `ethtool -i` shows it"),
+    exclude: z.array(interfaceName).max(64).optional().describe("names that a glob or driver shall leave out"),
+  })
+  .superRefine((entry, context) => {
+    const given = oneOf.filter((key) => entry[key] !== undefined);
+    const is = given.length === 0 ? "it has none" : `it has ${given.join(" and ")}`;
+    if (given.length !== 1) context.addIssue({ code: "custom", message: `needs one of name, glob, driver; ${is}` });
+    if (entry.exclude !== undefined && entry.name !== undefined)
+      context.addIssue({ code: "custom", path: ["exclude"], message: "belongs to a glob or a driver, not to a name" });
+  });
+
+const ring = z.strictObject({
+  blockKiB: z
+    .int()
+    .min(4)
+    .max(65_536)
+    .refine((value) => (value & (value - 1)) === 0, {
+      error: "must be a power of two, at least one page (4): the kernel allocates a block as 2^n pages",
+    })
+    .default(1024)
+    .describe("size of a block of the packet ring, in KiB; a power of two"),
+  blocks: z.int().min(2).max(65_536).default(64).describe("blocks of each ring; blockKiB × blocks is its memory"),
+  retireMs: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(10)
+    .describe("the kernel hands over a block that is not full after this many ms"),
+});
+
+const capture = z.strictObject({
+  ring: ring.prefault({}),
+  threads: z.int().min(1).max(64).default(1).describe("rings, threads and flow tables of each interface"),
+  filter: z
+    .string()
+    .max(4096)
+    .default("")
+    .meta({
+      ...live,
+      form: "pcap filter",
+      description: "what to capture, in libpcap's language; empty for everything",
+    }),
+  promiscuous: z.boolean().default(true).describe("also take frames that are not addressed to this machine"),
+  direction: z.enum(["In", "Both"]).default("In").describe("In leaves out what this machine sends"),
+});
+
+const pinning = z
+  .strictObject({
+    policy: z
+      .enum(["None", "NicLocal", "Explicit"])
+      .default("None")
+      .describe("where capture threads run: anywhere, on the NIC's NUMA node, or on `cpus`"),
+    cpus: cpuList.optional().describe("CPUs for the threads; with policy Explicit"),
+    irq: z
+      .enum(["Observe", "Manage"])
+      .default("Observe")
+      .meta({
+        ...live,
+        description: "only report where the NIC's interrupts go, or spread them, and restore them at the end",
+      }),
+  })
+  .superRefine(({ policy, cpus }, context) => {
+    const add = (message: string): void => context.addIssue({ code: "custom", path: ["cpus"], message });
+    if (policy === "Explicit" && cpus === undefined) add('is needed with policy Explicit, as "2-5,8"');
+    if (policy !== "Explicit" && cpus !== undefined) add(`has no effect with policy ${policy}: set policy Explicit`);
+  });
+
+const analysis = z
+  .strictObject({
+    settle: duration("10ms", "10m").prefault("2s").describe("a number unseen for this long is lost"),
+    idleTimeout: duration("1s", "1d").prefault("60s").describe("a flow unseen for this long has ended"),
+    maxFlows: z
+      .int()
+      .min(1)
+      .max(2 ** 28)
+      .default(1_000_000)
+      .describe("flows held at once, at most"),
+  })
+  .refine(({ settle, idleTimeout }) => idleTimeout >= settle, {
+    path: ["idleTimeout"],
+    error: "must not be shorter than settle: a flow would end before its gaps are known",
+  });
+
+const retention = z.strictObject({
+  days: z.number().positive().max(3650).default(7).describe("flows and gaps older than this are deleted"),
+  MiB: z
+    .int()
+    .min(16)
+    .max(2 ** 24)
+    .default(4096)
+    .describe("when the database is larger, the oldest are deleted"),
+});
+
+const logins = ["credentialsFile", "userFile", "tokenFile", "nkeySeedFile"] as const;
+const natsUrl = serverUrl(["nats", "tls", "ws", "wss"]);
+const nats = z
+  .strictObject({
+    url: z
+      .union([natsUrl, z.array(natsUrl).min(1).max(16)])
+      .prefault("nats://127.0.0.1:4222")
+      .transform((value) => (typeof value === "string" ? [value] : value))
+      .meta({ form: "URL or list of URLs", description: "servers of one NATS cluster" }),
+    fleet: shortName.default("default").describe("the cluster's name; fleets can share a NATS"),
+    pool: shortName.default("default").describe("the group of sensors that this one belongs to"),
+    credentialsFile: path.optional().describe("a .creds file: JWT and nkey seed"),
+    userFile: path.optional().describe("a file with the user in its first line and the password in its second"),
+    tokenFile: path.optional().describe("a file that holds the token"),
+    nkeySeedFile: path.optional().describe("a file that holds the nkey seed"),
+    tls: z
+      .strictObject({
+        caFile: path.optional().describe("certificates of the authorities to trust, PEM"),
+        certFile: path.optional().describe("this sensor's certificate, PEM"),
+        keyFile: path.optional().describe("its key, PEM"),
+      })
+      .refine((tls) => (tls.certFile === undefined) === (tls.keyFile === undefined), {
+        error: "needs certFile and keyFile together, or neither",
+      })
+      .optional()
+      .describe("TLS to the servers; absent: what they ask for"),
+    buffer: z
+      .strictObject({
+        findings: z.int().min(1).max(10_000_000).default(100_000).describe("findings kept while NATS is away, at most"),
+        MiB: z
+          .int()
+          .min(1)
+          .max(4096)
+          .default(16)
+          .describe("their memory, at most; the oldest go first, and are counted"),
+      })
+      .prefault({}),
+  })
+  .superRefine((value, context) => {
+    const given = logins.filter((key) => value[key] !== undefined);
+    for (const key of given.slice(1))
+      context.addIssue({
+        code: "custom",
+        path: [key],
+        message: `is a second way to log in beside ${given[0]}: keep one`,
+      });
+  });
+
+const api = z
+  .strictObject({
+    enabled: z.boolean().default(true).describe("false: no REST API"),
+    host: host.default("127.0.0.1").describe("address to listen on; other than loopback needs tokenFile"),
+    port: port.default(3001).describe("port of the REST API"),
+    tokenFile: path.optional().describe("a file that holds the bearer token, 16 characters or more"),
+  })
+  .refine((value) => !value.enabled || value.tokenFile !== undefined || isLoopback(value.host), {
+    path: ["tokenFile"],
+    error: "is needed: api.host is not a loopback address, and others could ask",
+  });
+
+const log = z.strictObject({
+  level: z.enum(severities).default("info").describe("the least urgent severity that is logged"),
+  facilities: z
+    .partialRecord(z.enum(facilities), z.enum(severities))
+    .default({})
+    .meta({ form: "facility: severity", description: `another level for one part: ${facilities.join(", ")}` }),
+  format: z
+    .enum(["json", "text"])
+    .optional()
+    .describe("absent: text when standard error is a terminal, else json, one object a line"),
+});
+
+/** The checks below run, and so are written, for a configuration that may have other faults: all are told at once. */
+const whatever = { when: ({ value }: { value: unknown }) => typeof value === "object" && value !== null };
+
+/** All listen on one machine. */
+const portOwners = ["api", "metrics", "profiling"] as const;
+type Ports = { [owner in (typeof portOwners)[number]]?: { port?: unknown; enabled?: unknown } | undefined };
+function samePorts(config: Ports, context: z.RefinementCtx): void {
+  const taken = new Map<unknown, string>();
+  for (const owner of portOwners) {
+    const { port: number, enabled } = config[owner] ?? {};
+    if (typeof number !== "number" || number === 0 || enabled === false) continue;
+    const other = taken.get(number);
+    if (other === undefined) taken.set(number, owner);
+    else context.addIssue({ code: "custom", path: [owner, "port"], message: `is ${number}, as ${other}.port` });
+  }
+}
+
+interface Memory {
+  capture?: { ring?: { blockKiB?: unknown; blocks?: unknown }; threads?: unknown };
+  budget?: { memoryMiB?: unknown };
+}
+function ringsFit({ capture: wanted, budget }: Memory, context: z.RefinementCtx): void {
+  const { blockKiB, blocks } = wanted?.ring ?? {};
+  const ringMiB = (Number(blockKiB) * Number(blocks)) / 1024;
+  const all = ringMiB * Number(wanted?.threads);
+  if (!(all >= Number(budget?.memoryMiB))) return; // also when one of them is no number
+  const message = `is ${ringMiB} MiB for each of ${String(wanted?.threads)} threads, which leaves nothing of budget.memoryMiB ${String(budget?.memoryMiB)}`;
+  context.addIssue({ code: "custom", path: ["capture", "ring"], message });
+}
+
+function sameInterface({ interfaces }: { interfaces?: unknown }, context: z.RefinementCtx): void {
+  const seen = new Set<unknown>();
+  for (const [i, entry] of (Array.isArray(interfaces) ? interfaces : []).entries()) {
+    const name: unknown = (entry as { name?: unknown } | null)?.name;
+    if (name === undefined) continue;
+    if (seen.has(name))
+      context.addIssue({
+        code: "custom",
+        path: ["interfaces", i, "name"],
+        message: `is ${String(name)} a second time`,
+      });
+    seen.add(name);
+  }
+}
+
+export const sensorConfig = z
+  .strictObject({
+    name: z.string().min(1).max(253).optional().describe("this node's name in reports; absent: the host's name"),
+    interfaces: z
+      .array(interfaceEntry)
+      .min(1)
+      .max(64)
+      .meta({ ...live, description: "where to capture: entries with one of name, glob, driver" }),
+    capture: capture.prefault({}),
+    pinning: pinning.prefault({}),
+    analysis: analysis.prefault({}).meta(live),
+    store: z
+      .strictObject({
+        path: path.default("/var/lib/tapline/sensor.db").describe("the SQLite database; made when it is not there"),
+        retention: retention.prefault({}).meta(live),
+      })
+      .prefault({}),
+    budget: z
+      .strictObject({
+        memoryMiB: z
+          .int()
+          .min(64)
+          .max(2 ** 22)
+          .default(512)
+          .describe("memory of the whole process; above it the sensor degrades step by step, and says so"),
+      })
+      .prefault({})
+      .meta(live),
+    nats: nats.optional().describe("reports, findings and queries over NATS; absent: none"),
+    api: api.prefault({}),
+    metrics: z
+      .strictObject({
+        host: host.default("127.0.0.1").describe("address to listen on"),
+        port: port.default(9464).describe("port of /metrics, /healthz and /readyz"),
+      })
+      .prefault({}),
+    profiling: z
+      .strictObject({ port: port.default(6060).describe("port of /debug, on 127.0.0.1 only") })
+      .optional()
+      .describe("CPU profiles, heap snapshots, time per stage; absent: off"),
+    log: log.prefault({}).meta(live),
+    export: z
+      .strictObject({
+        otlp: z
+          .strictObject({
+            endpoint: serverUrl(["http", "https"]).describe("an OpenTelemetry collector, OTLP over HTTP"),
+          })
+          .optional()
+          .describe("traces of start-up, queries and flushes; absent: none"),
+      })
+      .prefault({}),
+  })
+  .superRefine(samePorts, whatever)
+  .superRefine(ringsFit, whatever)
+  .superRefine(sameInterface, whatever);
+
+export type SensorConfig = z.output<typeof sensorConfig>;
