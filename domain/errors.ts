@@ -72,7 +72,7 @@ export const catalogue = {
   ),
   PINNING_STATE_DAMAGED: entry(
     "{path} is not a state file of pinning: {detail}",
-    "IRQ affinities that an earlier agent changed are not put back; look at them (/proc/irq/*/smp_affinity_list), then remove the file",
+    "IRQ affinities that an earlier agent changed are not put back: compare /proc/irq/*/smp_affinity_list with what it still tells, then remove it",
   ),
   PINNING_STATE_UNWRITABLE: entry(
     "{path} cannot be written: {detail}",

@@ -1,7 +1,7 @@
 // Small files of sysfs and procfs, below roots given from outside, so that a tree made by a test can stand for a machine.
 // Three answers are kept apart: the file is not there (this kernel or device has no such thing), it has a text (maybe an
 // empty one: "no CPU is isolated"), or the kernel refused to answer (sysfs does, with EINVAL, for the speed of a link that is down).
-import { readdirSync, readFileSync, readlinkSync, realpathSync, writeFileSync } from "node:fs";
+import { closeSync, constants, openSync, readdirSync, readFileSync, readlinkSync, realpathSync, writeSync } from "node:fs";
 import { basename, join } from "node:path";
 import { TaplineError } from "#domain/errors.ts";
 
@@ -95,7 +95,12 @@ export class HostFiles {
   /** The errno's name when the kernel refused, undefined when it took the text. Never makes a file. */
   write(path: string, text: string): string | undefined {
     try {
-      writeFileSync(path, text, { flag: "r+" });
+      const file = openSync(path, constants.O_WRONLY | constants.O_TRUNC);
+      try {
+        writeSync(file, text);
+      } finally {
+        closeSync(file);
+      }
       return undefined;
     } catch (error) {
       return errno(error);

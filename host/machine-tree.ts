@@ -93,6 +93,7 @@ export function writeMachine(folder: string, machine: MadeMachine): HostFiles {
       );
       put(files.irq(`${irq}`, "smp_affinity_list"), cpuListText(cpus));
       put(files.irq(`${irq}`, "effective_affinity_list"), "0");
+      mkdirSync(files.irq(`${irq}`, name), { recursive: true }); // its handler
     }
   }
   put(
