@@ -65,6 +65,19 @@ export const catalogue = {
     "the packet ring for {path} could not be made: {detail}",
     "ask for a smaller ring: fewer or smaller blocks",
   ),
+  HOST_UNREADABLE: entry("{path} cannot be read: {detail}", "tapline reads sysfs and procfs; are both mounted here?"),
+  PINNING_STATE_IN_USE: entry(
+    "{path} belongs to process {pid}, which is running",
+    "two agents may not pin the same interfaces: stop one, or give it another state file",
+  ),
+  PINNING_STATE_DAMAGED: entry(
+    "{path} is not a state file of pinning: {detail}",
+    "IRQ affinities that an earlier agent changed are not put back: compare /proc/irq/*/smp_affinity_list with what it still tells, then remove it",
+  ),
+  PINNING_STATE_UNWRITABLE: entry(
+    "{path} cannot be written: {detail}",
+    "nothing was pinned, for it could not be undone: make the folder writable, or set pinning.irq to Observe",
+  ),
   FILTER_BPF_INVALID: entry(
     "the capture filter does not compile: {detail}",
     "it is libpcap's language: man pcap-filter",
