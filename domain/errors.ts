@@ -65,6 +65,12 @@ export const catalogue = {
     "the packet ring for {path} could not be made: {detail}",
     "ask for a smaller ring: fewer or smaller blocks",
   ),
+  ETHTOOL_NOT_PERMITTED: entry("changing {path} needs CAP_NET_ADMIN", "run as root: sudo tapline tune {path} --apply"),
+  ETHTOOL_FAILED: entry("{path} cannot be asked or changed: {detail}", "ethtool {path} shows what its driver can do"),
+  TUNE_STATE_UNREADABLE: entry(
+    "{path} does not hold what `tapline tune` left there: {detail}",
+    "nothing was changed; move the file away if the old values are not needed",
+  ),
   FILTER_BPF_INVALID: entry(
     "the capture filter does not compile: {detail}",
     "it is libpcap's language: man pcap-filter",

@@ -9,6 +9,7 @@ const processes = ["sensor", "relay", "operator", "console"];
 const allowed: Readonly<Record<string, readonly string[]>> = {
   domain: [],
   ...Object.fromEntries(foundation.map((layer) => [layer, ["domain"]])),
+  host: ["domain", "native"],
   api: ["domain", ...foundation],
   ...Object.fromEntries(processes.map((layer) => [layer, ["domain", ...foundation, "api"]])),
   cli: ["domain", ...foundation, "api", ...processes],
