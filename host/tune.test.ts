@@ -236,3 +236,13 @@ test("a ring that the driver rounds is set, and restorable; one that it keeps is
   ]);
   expect(restoreChanges("eth1", state, rounding)).toMatchObject([{ after: 512, result: "restored" }]);
 });
+
+test("applied for another value while ours still stands: the first value is the one that comes back", () => {
+  using folder = tree();
+  const values = new Map<string, TuneValue>([["ring.rx", 512]]);
+  const by: Controls = { read: (key) => values.get(key), write: (key, value) => void values.set(key, value) };
+  const state = folder.path("eth1.json");
+  applyChanges("eth1", [{ key: "ring.rx", before: 512, wanted: 1024 }], state, by);
+  applyChanges("eth1", [{ key: "ring.rx", before: 1024, wanted: 4096 }], state, by);
+  expect(restoreChanges("eth1", state, by)).toMatchObject([{ before: 4096, after: 512, result: "restored" }]);
+});

@@ -16,8 +16,10 @@ interface Report {
 }
 
 async function doctor(...launch: string[]): Promise<Report> {
-  const [command, ...args] = [...launch, tapline, "doctor", "--json"] as [string, ...string[]];
-  const ended = await run(command, args, { env: { ...process.env, NODE_COMPILE_CACHE: "" } }).then(
+  // env runs what follows, with or without something before it
+  const ended = await run("env", [...launch, tapline, "doctor", "--json"], {
+    env: { ...process.env, NODE_COMPILE_CACHE: "" },
+  }).then(
     ({ stdout }) => ({ code: 0, stdout }),
     (error: { code: number; stdout: string }) => error,
   );
