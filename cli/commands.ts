@@ -10,6 +10,8 @@ import type { GenerateArguments } from "./generate.ts";
 import type { ListArguments } from "./list.ts";
 import type { ServeArguments } from "./serve.ts";
 import type { StressArguments } from "./stress.ts";
+import type { DoctorArguments } from "./doctor.ts";
+import type { TuneArguments } from "./tune.ts";
 
 type Done = (exitCode: number) => void;
 
@@ -214,6 +216,32 @@ function listCommand(done: Done, name: "flows" | "gaps"): Command {
     });
 }
 
+function tuneCommand(done: Done): Command {
+  return new Command("tune")
+    .description("show, apply or take back what an interface needs for a capture: rings, offloads, interrupts")
+    .argument("<interface>", "a network interface; without an option it is only looked at")
+    .option("--apply", "say what will be changed, then change it; the values before are kept")
+    .option("--restore", "bring back what was there before --apply")
+    .option("--state <file>", "where those values are kept (default: /var/lib/tapline/tune/<interface>.json)")
+    .addOption(json())
+    .addHelpText("after", examples("tune eth1", "tune eth1 --apply", "tune eth1 --restore"))
+    .action(async (name: string, options: TuneArguments) => {
+      done((await import("./tune.ts")).tune(name, options));
+    });
+}
+
+function doctorCommand(done: Done): Command {
+  return new Command("doctor")
+    .description("what this node can do for a capture, what is missing, and the remedy of each")
+    .argument("[interfaces...]", "whose offloads to look at (default: those with a device behind them)")
+    .option("--store <path>", "where results will be written", "/var/lib/tapline")
+    .addOption(json())
+    .addHelpText("after", examples("doctor", "doctor eth1 --json"))
+    .action(async (interfaces: readonly string[], options: DoctorArguments) => {
+      done((await import("./doctor.ts")).doctor(interfaces, options));
+    });
+}
+
 const words = (command: Command): string =>
   command.parent === null ? command.name() : `${words(command.parent)} ${command.name()}`;
 
@@ -245,6 +273,8 @@ export function commands(done: Done): Command {
     .addCommand(pcapCommand(done))
     .addCommand(stressCommand(done))
     .addCommand(benchCommand(done))
+    .addCommand(tuneCommand(done))
+    .addCommand(doctorCommand(done))
     .addHelpText(
       "after",
       examples(

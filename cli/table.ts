@@ -1,5 +1,5 @@
 // A table for a terminal. Enters: columns and rows of text. Leaves: lines no wider than the terminal.
-import { styleText } from "node:util";
+import { stripVTControlCharacters, styleText } from "node:util";
 
 export interface Column {
   readonly title: string;
@@ -67,4 +67,18 @@ export function table(columns: readonly Column[], rows: readonly (readonly Cell[
     styled(widths.map((size) => "─".repeat(size)).join(between), "quiet"),
     ...rows.map(line),
   ].join("\n");
+}
+
+/** Words for people, broken at the terminal's width and indented; without a terminal, at 100. */
+export function paragraph(text: string, indent = 2, width = Math.min(terminalWidth(), 100)): string {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    const longer = line === "" ? word : `${line} ${word}`;
+    if (line !== "" && lengthOf(stripVTControlCharacters(longer)) > width - indent - 2) {
+      lines.push(line);
+      line = word;
+    } else line = longer;
+  }
+  return [...lines, line].map((one, i) => `${" ".repeat(i === 0 ? indent : indent + 2)}${one}`).join("\n");
 }

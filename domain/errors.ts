@@ -77,6 +77,11 @@ export const catalogue = {
   PINNING_STATE_UNWRITABLE: entry(
     "{path} cannot be written: {detail}",
     "nothing was pinned, for it could not be undone: make the folder writable, or set pinning.irq to Observe",
+  ETHTOOL_NOT_PERMITTED: entry("changing {path} needs CAP_NET_ADMIN", "run as root: sudo tapline tune {path} --apply"),
+  ETHTOOL_FAILED: entry("{path} cannot be asked or changed: {detail}", "ethtool {path} shows what its driver can do"),
+  TUNE_STATE_UNREADABLE: entry(
+    "{path} does not hold what `tapline tune` left there: {detail}",
+    "nothing was changed; move the file away if the old values are not needed",
   ),
   FILTER_BPF_INVALID: entry(
     "the capture filter does not compile: {detail}",

@@ -111,7 +111,84 @@ export interface MicroResult {
   readonly rounds: number;
 }
 
+/** A driver that lacks something is no error: then there are the kernel's words. */
+export type Part<T> = { readonly value: T } | { readonly notSupported: string };
+
+/** Fields that the driver does not fill are absent. */
+export interface Rings {
+  readonly rx?: number;
+  readonly tx?: number;
+  readonly rxMax?: number;
+  readonly txMax?: number;
+}
+export interface Coalesce {
+  readonly rxUsecs?: number;
+  readonly rxFrames?: number;
+  readonly txUsecs?: number;
+  readonly txFrames?: number;
+  readonly adaptiveRx?: boolean;
+  readonly adaptiveTx?: boolean;
+}
+export interface Channels {
+  readonly rx?: number;
+  readonly tx?: number;
+  readonly combined?: number;
+  readonly rxMax?: number;
+  readonly txMax?: number;
+  readonly combinedMax?: number;
+}
+export interface Feature {
+  readonly active: boolean;
+  readonly wanted: boolean;
+  /** false: the driver or the kernel keeps it as it is */
+  readonly changeable: boolean;
+}
+
+/** An interface's settings, by the kernel's ethtool family; features and statistics by the kernel's and the driver's own names. */
+export interface Ethtool {
+  readonly index: number;
+  readonly driver: Part<{
+    readonly name: string;
+    readonly version: string;
+    readonly firmware: string;
+    /** the device's address on its bus; empty for one made of software */
+    readonly bus: string;
+  }>;
+  readonly rings: Part<Rings>;
+  readonly coalesce: Part<Coalesce>;
+  readonly channels: Part<Channels>;
+  readonly features: Part<Readonly<Record<string, Feature>>>;
+  readonly statistics: Part<Readonly<Record<string, number>>>;
+}
+
+export interface Probe {
+  /** unknown: an earlier step failed, or it could not be told */
+  readonly outcome: "works" | "fails" | "unknown";
+  /** the kernel's words, unless it works */
+  readonly detail: string;
+}
+
+/** What this kernel lets this process do, found out by doing it. */
+export interface HostProbe {
+  readonly capture: Readonly<
+    Record<"packetSocket" | "packetRing" | "ringLocked" | "fanout" | "ignoreOutgoing" | "fanoutProgram", Probe>
+  >;
+  readonly clock: {
+    readonly synchronised: boolean;
+    readonly estimatedErrorUs: number;
+    readonly largestErrorUs: number;
+  };
+}
+
 export interface Engine {
+  /** Throws an Error whose `code` is one of domain/errors.ts, as the three below do. Blocks for as long as the driver takes: milliseconds, or a link reset. */
+  ethtool(interfaceName: string): Ethtool;
+  setRings(interfaceName: string, values: Pick<Rings, "rx" | "tx">): void;
+  setCoalesce(interfaceName: string, values: Coalesce): void;
+  /** The kernel grants what it can and says nothing of the rest: read again to know. */
+  setFeatures(interfaceName: string, values: Readonly<Record<string, boolean>>): void;
+  /** Sends one frame over the loopback interface; opens sockets that take nothing, and closes them. */
+  probe(): HostProbe;
   analyze(options: AnalyzeOptions): Analysis;
   capture(options: CaptureOptions): Capture;
   generate(options: GenerateOptions): Generation;

@@ -7,6 +7,7 @@
 //   flow/outbox.h          records on their way to TypeScript
 #include "binding/analysis.h"
 #include "binding/capture.h"
+#include "binding/ethtool.h"
 #include "binding/generation.h"
 #include "binding/micro.h"
 
@@ -15,6 +16,11 @@ namespace {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("analyze", Napi::Function::New(env, tapline::analyze));
   exports.Set("capture", Napi::Function::New(env, tapline::capture));
+  exports.Set("ethtool", Napi::Function::New(env, tapline::ethtool));
+  exports.Set("setRings", Napi::Function::New(env, tapline::set_rings));
+  exports.Set("setCoalesce", Napi::Function::New(env, tapline::set_coalesce));
+  exports.Set("setFeatures", Napi::Function::New(env, tapline::set_features));
+  exports.Set("probe", Napi::Function::New(env, tapline::probe));
   exports.Set("generate", Napi::Function::New(env, tapline::generate_traffic));
   exports.Set("micro", Napi::Function::New(env, tapline::micro));
   return exports;

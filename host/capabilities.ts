@@ -1,0 +1,19 @@
+// What this process may do beyond any user. Enters: /proc/self/status. Leaves: the capabilities it holds, by name.
+
+/** linux/capability.h; those that a capture, or the advice about it, turns on. */
+const bits = {
+  CAP_NET_ADMIN: 12,
+  CAP_NET_RAW: 13,
+  CAP_IPC_LOCK: 14,
+  CAP_SYS_ADMIN: 21,
+  CAP_BPF: 39,
+} as const;
+export type Capability = keyof typeof bits;
+
+export function effectiveCapabilities(status: string): Set<Capability> {
+  const mask = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
+  const held = (Object.keys(bits) as Capability[]).filter((name) => ((mask >> BigInt(bits[name])) & 1n) === 1n);
+  const capabilities = new Set(held);
+  if (capabilities.has("CAP_SYS_ADMIN")) capabilities.add("CAP_BPF"); // the kernel takes the old one for the new
+  return capabilities;
+}
