@@ -65,6 +65,12 @@ export const catalogue = {
     "the packet ring for {path} could not be made: {detail}",
     "ask for a smaller ring: fewer or smaller blocks",
   ),
+  ETHTOOL_NOT_PERMITTED: entry("changing {path} needs CAP_NET_ADMIN", "run as root: sudo tapline tune {path} --apply"),
+  ETHTOOL_FAILED: entry("{path} cannot be asked or changed: {detail}", "ethtool {path} shows what its driver can do"),
+  TUNE_STATE_UNREADABLE: entry(
+    "{path} does not hold what `tapline tune` left there: {detail}",
+    "nothing was changed; move the file away if the old values are not needed",
+  ),
   HOST_UNREADABLE: entry("{path} cannot be read: {detail}", "tapline reads sysfs and procfs; are both mounted here?"),
   PINNING_STATE_IN_USE: entry(
     "{path} belongs to process {pid}, which is running",
@@ -77,11 +83,6 @@ export const catalogue = {
   PINNING_STATE_UNWRITABLE: entry(
     "{path} cannot be written: {detail}",
     "nothing was pinned, for it could not be undone: make the folder writable, or set pinning.irq to Observe",
-  ETHTOOL_NOT_PERMITTED: entry("changing {path} needs CAP_NET_ADMIN", "run as root: sudo tapline tune {path} --apply"),
-  ETHTOOL_FAILED: entry("{path} cannot be asked or changed: {detail}", "ethtool {path} shows what its driver can do"),
-  TUNE_STATE_UNREADABLE: entry(
-    "{path} does not hold what `tapline tune` left there: {detail}",
-    "nothing was changed; move the file away if the old values are not needed",
   ),
   FILTER_BPF_INVALID: entry(
     "the capture filter does not compile: {detail}",
