@@ -65,6 +65,14 @@ export const catalogue = {
     "the packet ring for {path} could not be made: {detail}",
     "ask for a smaller ring: fewer or smaller blocks",
   ),
+  CAPTURE_BAD_PLACEMENT: entry(
+    "{path} cannot be captured as placed: {detail}",
+    "lscpu shows this machine's CPUs and NUMA nodes; name one CPU per thread",
+  ),
+  CAPTURE_TOO_MANY: entry(
+    "{path} cannot be captured too: {detail}",
+    "watch fewer interfaces, or use fewer threads for each",
+  ),
   FILTER_BPF_INVALID: entry(
     "the capture filter does not compile: {detail}",
     "it is libpcap's language: man pcap-filter",

@@ -1,8 +1,16 @@
 // `make generate`: writes what is derived from domain/. Committed, and checked: `--check` writes nothing and names what is out of date.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { catalogue } from "#domain/errors.ts";
-import { cellCount, type cellOffsets, flowRecord, gapRecord, linkRecord } from "#domain/records.ts";
-import { flowEnds, linkKinds, protocols, undecodableReasons, untrackedReasons } from "#domain/vocabulary.ts";
+import { blindRecord, cellCount, type cellOffsets, flowRecord, gapRecord, linkRecord } from "#domain/records.ts";
+import {
+  blindReasons,
+  flowEnds,
+  linkKinds,
+  portStates,
+  protocols,
+  undecodableReasons,
+  untrackedReasons,
+} from "#domain/vocabulary.ts";
 
 const root = new URL("..", import.meta.url);
 const checking = process.argv.includes("--check");
@@ -39,6 +47,8 @@ write(
     enumOf("Untracked", Object.keys(untrackedReasons), untrackedReasons),
     enumOf("FlowEnd", flowEnds),
     enumOf("LinkKind", linkKinds),
+    enumOf("BlindReason", Object.keys(blindReasons), blindReasons),
+    enumOf("PortState", portStates),
   ].join("\n")}\n}  // namespace tapline\n`,
 );
 
@@ -57,6 +67,7 @@ write(
     structOf("FlowRecord", flowRecord),
     structOf("GapRecord", gapRecord),
     structOf("LinkRecord", linkRecord),
+    structOf("BlindRecord", blindRecord),
   ].join("\n")}\n}  // namespace tapline\n`,
 );
 

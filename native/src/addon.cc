@@ -8,6 +8,7 @@
 #include "binding/analysis.h"
 #include "binding/capture.h"
 #include "binding/generation.h"
+#include "binding/links.h"
 #include "binding/micro.h"
 
 namespace {
@@ -15,6 +16,7 @@ namespace {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("analyze", Napi::Function::New(env, tapline::analyze));
   exports.Set("capture", Napi::Function::New(env, tapline::capture));
+  exports.Set("watchLinks", Napi::Function::New(env, tapline::watch_links));
   exports.Set("generate", Napi::Function::New(env, tapline::generate_traffic));
   exports.Set("micro", Napi::Function::New(env, tapline::micro));
   return exports;
