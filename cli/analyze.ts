@@ -62,7 +62,8 @@ function captureOptions(name: string, typed: AnalyzeArguments): CaptureOptions {
   if (typed.mode !== "fast" || typed.loop > 1 || typed.truth !== undefined)
     throw new UsageError(`--mode, --loop and --truth are for a capture file, and ${name} is a live interface`);
   return {
-    interfaces: [name],
+    ports: [{ name }],
+    wait: false,
     threads: typed.threads ?? 1,
     filter: typed.filter ?? "",
     direction: typed.direction ?? "In",

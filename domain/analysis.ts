@@ -1,5 +1,7 @@
 // What an analysis yields: batches of records while it runs, and one summary at its end. Made by native/, kept by store/.
 
+import type { PortState } from "./vocabulary.ts";
+
 /** One interface of the capture: the ledger of docs/semantics.md. Reasons are keyed by the lists in vocabulary.ts. */
 export interface LedgerCounts {
   readonly interface: string;
@@ -27,17 +29,29 @@ export interface PortCounts extends LedgerCounts {
   readonly partialChecksums: number;
   /** times a ring was full */
   readonly ringFull: number;
+  /** of all its rings: less than wanted when memory was short; 0 while it is not watched */
   readonly ringBytes: number;
+  readonly ringWanted: number;
   readonly ringLocked: boolean;
-  /** down or deleted: not watched at the moment */
-  readonly gone: boolean;
+  readonly state: PortState;
+  /** when that state began, in the run's time */
+  readonly sinceNs: bigint;
+  /** why it is not watched although it is there: a code of domain/errors.ts */
+  readonly problem: { readonly code: string; readonly detail: string } | null;
 }
 
-/** What one thread of a capture got of its interface. */
+/** What one thread of a capture got of its interface, and where it runs. */
 export interface Member {
   readonly interface: string;
   readonly frames: number;
   readonly flows: number;
+  /** null when any will do */
+  readonly cpuWanted: number | null;
+  /** where it last ran; null before its first look */
+  readonly cpu: number | null;
+  readonly nodeWanted: number | null;
+  /** the NUMA node that its ring lies on; null when there is none, or the kernel does not tell */
+  readonly node: number | null;
 }
 
 /** Sums over all flows of a protocol, ended and alive. `protocol` is its position in vocabulary.ts. */
@@ -59,7 +73,18 @@ export interface ProtocolCounts {
   readonly restarts: number;
 }
 
-/** What a running capture counts; `ledger` has a row per interface. */
+/** What the threads did, summed; times are measured per block, never per packet. */
+export interface Stages {
+  readonly blocks: number;
+  readonly frames: number;
+  readonly decodeNs: number;
+  /** waiting for results to be taken included: waitedNs */
+  readonly followNs: number;
+  readonly publishNs: number;
+  readonly idlePolls: number;
+}
+
+/** What a running capture counts; `ledger` has a row per interface that ever was in it, `members` one per thread. */
 export interface CaptureFigures {
   readonly ledger: readonly PortCounts[];
   readonly protocols: readonly ProtocolCounts[];
@@ -80,6 +105,18 @@ export interface CaptureFigures {
   readonly waitedNs: number;
   /** flows are spread over threads by the eBPF program; else by the classic one, less evenly */
   readonly ebpf: boolean;
+  /** what the capture goes by now */
+  readonly maxFlows: number;
+  readonly settleNs: number;
+  readonly idleNs: number;
+  readonly sample: number;
+  readonly filter: string;
+  /** times the wall clock was set while the run's own time went on, and by how much in all */
+  readonly clockSteps: number;
+  readonly clockStepNs: number;
+  /** blind times that could not be kept as records */
+  readonly blindsDropped: number;
+  readonly stages: Stages;
 }
 
 export interface AnalysisSummary {
@@ -114,7 +151,7 @@ export interface AnalysisSummary {
   readonly ebpf?: boolean;
 }
 
-export type ResultKind = "flows" | "gaps" | "links";
+export type ResultKind = "flows" | "gaps" | "links" | "blinds";
 /** A run of fixed-size records; layouts in records.ts. */
 export interface ResultBatch {
   readonly kind: ResultKind;

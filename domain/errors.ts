@@ -65,6 +65,14 @@ export const catalogue = {
     "the packet ring for {path} could not be made: {detail}",
     "ask for a smaller ring: fewer or smaller blocks",
   ),
+  CAPTURE_BAD_PLACEMENT: entry(
+    "{path} cannot be captured as placed: {detail}",
+    "lscpu shows this machine's CPUs and NUMA nodes; name one CPU per thread",
+  ),
+  CAPTURE_TOO_MANY: entry(
+    "{path} cannot be captured too: {detail}",
+    "watch fewer interfaces, or use fewer threads for each",
+  ),
   ETHTOOL_NOT_PERMITTED: entry("changing {path} needs CAP_NET_ADMIN", "run as root: sudo tapline tune {path} --apply"),
   ETHTOOL_FAILED: entry("{path} cannot be asked or changed: {detail}", "ethtool {path} shows what its driver can do"),
   TUNE_STATE_UNREADABLE: entry(

@@ -61,6 +61,15 @@ export const linkRecord = {
   meta: "bytes",
 } as const satisfies Cells;
 
+/** A time in which a live interface was not seen, or not all of it. */
+export const blindRecord = {
+  port: "number", // position of the interface in the capture's ledger
+  since: "time",
+  until: "time",
+  /** [0] reason */
+  meta: "bytes",
+} as const satisfies Cells;
+
 export const cellCount = (cells: Cells): number =>
   Object.values(cells).reduce((sum, kind) => sum + (typeof kind === "string" ? 1 : kind[1]), 0);
 

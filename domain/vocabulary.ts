@@ -26,6 +26,7 @@ export const untrackedReasons = {
   natt_keepalive: "a NAT-T keepalive",
   icmp: "ICMP or ICMPv6",
   other_ip_protocol: "an IP protocol that is not followed",
+  not_sampled: "its flow is not among those followed while only a sample is",
 } as const;
 export type UntrackedReason = keyof typeof untrackedReasons;
 
@@ -36,3 +37,17 @@ export type FlowEnd = (typeof flowEnds)[number];
 /** How a flow is linked to an earlier one. */
 export const linkKinds = ["rekey", "resumed"] as const;
 export type LinkKind = (typeof linkKinds)[number];
+
+/** Why a live interface was not seen, or not all of it, for a while. */
+export const blindReasons = {
+  start: "from being asked for until frames are let in",
+  ring_full: "a ring had no room for some frames",
+  down: "the interface was down",
+  gone: "no interface had the name: deleted, renamed, or not made yet",
+  removed: "the interface was taken out of the capture",
+} as const;
+export type BlindReason = keyof typeof blindReasons;
+
+/** What a live interface is at the moment. */
+export const portStates = ["watching", "down", "absent", "removed"] as const;
+export type PortState = (typeof portStates)[number];

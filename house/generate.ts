@@ -2,9 +2,17 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fieldSchema, fieldsOf } from "#domain/config-fields.ts";
 import { catalogue } from "#domain/errors.ts";
-import { cellCount, type cellOffsets, flowRecord, gapRecord, linkRecord } from "#domain/records.ts";
+import { blindRecord, cellCount, type cellOffsets, flowRecord, gapRecord, linkRecord } from "#domain/records.ts";
 import { sensorConfig } from "#domain/sensor-config.ts";
-import { flowEnds, linkKinds, protocols, undecodableReasons, untrackedReasons } from "#domain/vocabulary.ts";
+import {
+  blindReasons,
+  flowEnds,
+  linkKinds,
+  portStates,
+  protocols,
+  undecodableReasons,
+  untrackedReasons,
+} from "#domain/vocabulary.ts";
 
 const root = new URL("..", import.meta.url);
 const checking = process.argv.includes("--check");
@@ -41,6 +49,8 @@ write(
     enumOf("Untracked", Object.keys(untrackedReasons), untrackedReasons),
     enumOf("FlowEnd", flowEnds),
     enumOf("LinkKind", linkKinds),
+    enumOf("BlindReason", Object.keys(blindReasons), blindReasons),
+    enumOf("PortState", portStates),
   ].join("\n")}\n}  // namespace tapline\n`,
 );
 
@@ -59,6 +69,7 @@ write(
     structOf("FlowRecord", flowRecord),
     structOf("GapRecord", gapRecord),
     structOf("LinkRecord", linkRecord),
+    structOf("BlindRecord", blindRecord),
   ].join("\n")}\n}  // namespace tapline\n`,
 );
 

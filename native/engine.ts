@@ -28,8 +28,19 @@ export interface Progress {
   readonly lost: number;
 }
 
+/** An interface to capture on, by its name, and where its threads and rings are. */
+export interface PortOptions {
+  readonly name: string;
+  /** one for each thread, which runs there alone */
+  readonly cpus?: readonly number[];
+  /** NUMA node of the rings' memory */
+  readonly node?: number;
+}
+
 export interface CaptureOptions {
-  readonly interfaces: readonly string[];
+  readonly ports: readonly PortOptions[];
+  /** for interfaces that are not there or not up yet; else INTERFACE_NOT_FOUND, INTERFACE_DOWN. One that goes away later is always waited for. */
+  readonly wait: boolean;
   /** rings, threads and flow tables of each interface */
   readonly threads: number;
   /** libpcap's language; empty for everything */
@@ -41,7 +52,30 @@ export interface CaptureOptions {
   readonly ring: { readonly blockKiB: number; readonly blocks: number; readonly retireMs: number };
   readonly settleNs: number;
   readonly idleNs: number;
+  /** of the whole capture, whoever comes and goes */
   readonly maxFlows: number;
+  /** one flow of so many is followed, the packets of the others are untracked: not_sampled; 1 when left out */
+  readonly sample?: number;
+}
+
+/** What may change of a capture's limits while it runs. What is left out stays. */
+export interface LimitsChange {
+  readonly settleNs?: number;
+  readonly idleNs?: number;
+  readonly maxFlows?: number;
+  readonly sample?: number;
+}
+
+/** A network interface of this network namespace. */
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  /** as it was set */
+  readonly up: boolean;
+  /** up, and with a carrier */
+  readonly running: boolean;
+  readonly mac: string;
+  readonly mtu: number;
 }
 
 /** A running engine, over a file or over interfaces. */
@@ -60,6 +94,17 @@ export type Analysis = Job<AnalysisSummary>;
 export interface Capture extends Job<CaptureFigures> {
   /** Null once everything was taken after the end. */
   figures(): CaptureFigures | null;
+  /**
+   * Watches one more; again, when it was removed: the same row of the ledger goes on. Resolves when frames are let in, or it is waited for; rejects
+   * with a coded Error (CAPTURE_BAD_PLACEMENT, CAPTURE_TOO_MANY, …) and changes nothing.
+   */
+  add(port: PortOptions): Promise<void>;
+  /** Closes its door, takes what is inside, ends its flows; resolves then. Results must be taken meanwhile. Its row stays. A name that is not watched is removed already. */
+  remove(name: string): Promise<void>;
+  /** On every ring, without a gap. Rejects with a coded Error (FILTER_BPF_INVALID) and changes nothing. */
+  setFilter(expression: string): Promise<void>;
+  /** Takes effect within a second or so; a lower cap by eviction, which is counted. */
+  setLimits(change: LimitsChange): void;
 }
 
 export type TrafficKind = "macsec" | "ipsec" | "mixed" | "tcp";
@@ -191,6 +236,8 @@ export interface Engine {
   probe(): HostProbe;
   analyze(options: AnalyzeOptions): Analysis;
   capture(options: CaptureOptions): Capture;
+  /** Calls with all interfaces, soon and after every change, until stopped; keeps the process alive as long. */
+  watchLinks(onChange: (links: readonly Link[]) => void): { stop(): void };
   generate(options: GenerateOptions): Generation;
   /** Blocks; for `tapline bench micro` only. */
   micro(rounds: number): MicroResult[];

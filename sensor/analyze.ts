@@ -42,7 +42,7 @@ export const analyze = (options: AnalyzeOptions, database: string, watching: Wat
 /** Live interfaces, until the signal. */
 export async function watch(options: CaptureOptions, database: string, watching: Watching): Promise<Finished> {
   const started = process.hrtime.bigint();
-  const source = options.interfaces.join(",");
+  const source = options.ports.map((port) => port.name).join(",");
   return carry(
     engine().capture(options),
     { source, options: { ...options } },
@@ -103,7 +103,7 @@ function liveSummary(figures: CaptureFigures, options: CaptureOptions, engineNs:
     looped: 1,
     format: "live",
     timeReversed: 0,
-    threads: options.threads * options.interfaces.length,
+    threads: options.threads * options.ports.length,
     engineNs,
   };
 }

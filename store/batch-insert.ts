@@ -59,6 +59,7 @@ export class BatchInsert {
 
   write({ kind, records }: ResultBatch): void {
     if (records.byteLength === 0) return;
+    if (kind === "blinds") return; // no table holds them yet
     this.#transaction(() => {
       if (kind === "flows") this.#writeFlows(records);
       else if (kind === "gaps") this.#writeGaps(records);

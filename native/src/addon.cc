@@ -9,6 +9,7 @@
 #include "binding/capture.h"
 #include "binding/ethtool.h"
 #include "binding/generation.h"
+#include "binding/links.h"
 #include "binding/micro.h"
 
 namespace {
@@ -21,6 +22,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("setCoalesce", Napi::Function::New(env, tapline::set_coalesce));
   exports.Set("setFeatures", Napi::Function::New(env, tapline::set_features));
   exports.Set("probe", Napi::Function::New(env, tapline::probe));
+  exports.Set("watchLinks", Napi::Function::New(env, tapline::watch_links));
   exports.Set("generate", Napi::Function::New(env, tapline::generate_traffic));
   exports.Set("micro", Napi::Function::New(env, tapline::micro));
   return exports;

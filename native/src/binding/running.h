@@ -67,7 +67,7 @@ void offer(Napi::Env env, Napi::Object out, const std::shared_ptr<Running<Engine
               if (running->finished) running->end();  // all was taken: its memory is needed no more
               return call.Env().Null();
             }
-            static constexpr const char* kKinds[] = {"flows", "gaps", "links"};
+            static constexpr const char* kKinds[] = {"flows", "gaps", "links", "blinds"};
             Napi::Object result = Napi::Object::New(call.Env());
             result.Set("kind", kKinds[static_cast<size_t>(batch.kind)]);
             Napi::ArrayBuffer records = Napi::ArrayBuffer::New(call.Env(), batch.records.size());

@@ -11,6 +11,17 @@ Filter::Filter() = default;
 Filter::~Filter() = default;
 const sock_fprog* Filter::program() const noexcept { return program_.get(); }
 
+CaptureStatus Filter::check(const std::string& text) {
+  if (text.empty()) return {};
+  const std::unique_ptr<pcap_t, void (*)(pcap_t*)> handle(pcap_open_dead(DLT_EN10MB, 65535), pcap_close);
+  if (!handle) return {"CAPTURE_FAILED", "libpcap"};
+  bpf_program compiled{};
+  if (pcap_compile(handle.get(), &compiled, text.c_str(), 1, PCAP_NETMASK_UNKNOWN))
+    return {"FILTER_BPF_INVALID", pcap_geterr(handle.get())};
+  pcap_freecode(&compiled);
+  return {};
+}
+
 CaptureStatus Filter::compile(const std::string& interface, const std::string& text) {
   if (text.empty()) return {};
   char problem[PCAP_ERRBUF_SIZE] = "";

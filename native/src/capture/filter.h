@@ -18,6 +18,8 @@ class Filter {
   Filter(const Filter&) = delete;
   Filter& operator=(const Filter&) = delete;
 
+  /// FILTER_BPF_INVALID with libpcap's own words when it does not compile. Needs no interface.
+  static CaptureStatus check(const std::string& text);
   /// Empty text: everything. FILTER_BPF_INVALID with libpcap's own words when it does not compile.
   CaptureStatus compile(const std::string& interface, const std::string& text);
   /// Null: everything.

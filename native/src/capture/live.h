@@ -1,97 +1,106 @@
-// The live capture: interfaces in, finished flows, gaps and the ledger out.
-// Each interface has as many members as threads are wanted; a member is one ring, one thread, one flow table. The
-// fanout program keeps a flow on one member, so members share nothing.
+// The live capture: interfaces in, finished flows, gaps, blind times and the ledger out. Interfaces come and go while
+// it runs; filter and limits change without a frame lost.
+//   Member (member.h)  one thread: a ring, a flow table
+//   Port (port.h)      an interface by its name: as many members as threads are wanted
+//   LiveCapture        the ports, and the keeper: the one thread that opens, closes and changes them
 #pragma once
+#include <array>
 #include <atomic>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
-#include "capture/fanout.h"
-#include "capture/filter.h"
-#include "capture/ring.h"
-#include "decode/decode.h"
-#include "flow/flow_table.h"
-#include "flow/ledger.h"
+#include "capture/port.h"
 
 namespace tapline {
 
 struct LiveOptions {
-  std::vector<std::string> interfaces;
+  std::vector<PortOptions> ports;
+  bool wait = false;     ///< for interfaces that are not there or not up yet; else that is an error
   unsigned threads = 1;  ///< for each interface
   std::string filter;
   RingOptions ring;
-  FlowLimits limits{2'000'000'000, 60'000'000'000, 1u << 20};
+  FlowLimits limits{2'000'000'000, 60'000'000'000, 1u << 20};  ///< of the whole capture
 };
 
-/// An interface's ledger and what stands beside it.
-struct PortCounts {
-  InterfaceLedger ledger;
-  uint64_t bytes = 0;
-  uint64_t super_packets = 0;      ///< frames that an offload merged
-  uint64_t segments = 0;           ///< packets in them
-  uint64_t partial_checksums = 0;  ///< frames whose checksum was left to the NIC
-  uint64_t frozen = 0;             ///< times a ring was full
-  uint64_t ring_bytes = 0;
-  bool ring_locked = true;
-  bool gone = false;  ///< down or deleted: not watched at the moment
-
-  PortCounts& operator+=(const PortCounts& member) noexcept;
-};
-
-/// What one thread got of its interface.
-struct MemberCounts {
-  std::string interface;
-  uint64_t frames, flows;
-};
-
-struct LiveSnapshot {
-  std::vector<MemberCounts> members;
-  std::vector<PortCounts> ports;
-  FlowTable::AllTotals totals{};  ///< by protocol
-  uint64_t flows = 0, live_flows = 0, peak_flows = 0, lost = 0, gaps = 0;
-  uint64_t cap_evictions = 0, tombstones_dropped = 0, links_dropped = 0, settled_early = 0;
-  int64_t first_time = 0, last_time = 0;
-  int64_t waited_ns = 0;
-  bool ebpf = true;
+struct LimitsChange {
+  std::optional<int64_t> settle_ns, idle_ns;
+  std::optional<uint32_t> max_flows, sample;
 };
 
 class LiveCapture {
  public:
+  using Answer = std::function<void(const CaptureStatus&)>;
+
   static std::unique_ptr<LiveCapture> open(const LiveOptions& options, CaptureStatus& status);
   ~LiveCapture();
 
   /// Runs until stop(), then calls `done` from one of its threads, when every frame taken is in a record.
   void start(std::function<void(const LiveSnapshot&)> done);
-  /// Closes the door first, then takes what is still in the rings: no frame is seen and not delivered.
-  void stop() noexcept { stop_.store(true, std::memory_order_relaxed); }
+  /// Closes the doors first, then takes what is still in the rings: no frame is seen and not delivered.
+  void stop() noexcept;
+
+  // Changes, made by the keeper in the order they were asked for. Answers come from its thread.
+  /// Answered when it is watched, or waited for.
+  void add(const PortOptions& port, Answer answer);
+  /// Answered when all its flows are records.
+  void remove(const std::string& name, Answer answer);
+  /// On every ring, or an error and on none.
+  void set_filter(const std::string& text, Answer answer);
+  void set_limits(const LimitsChange& change);
+
   LiveSnapshot snapshot();
   EngineProgress progress();
   Outbox& outbox() noexcept { return outbox_; }
 
  private:
-  struct Member;
-  struct Port;
-
   explicit LiveCapture(const LiveOptions& options);
-  CaptureStatus open_port(Port& port);
-  CaptureStatus join(Port& port, Member& member);
-  void come_back(Port& port, Member& member);
-  void watch(Port& port, Member& member);
-  bool take_block(Member& member);
-  void publish(Member& member);
-  void supervise(const std::function<void(const LiveSnapshot&)>& done);
+  void post(std::function<void()> change, Answer answer);
+  void wake() noexcept;
+  void keep();
+  void end();
+  void tend_all();
+  void share_out();
+  FlowLimits share(size_t more);
+  size_t threads_wanted(size_t more) const noexcept;
+  std::string filter();
+  Port* find(const std::string& name) const noexcept;
+  CaptureStatus admit(const PortOptions& options);
+  CaptureStatus change_filter(const std::string& text);
 
   const LiveOptions options_;
-  const HashSeed seed_;
   Outbox outbox_;
+  RunClock clock_;
+  BlindLog blinds_;
+  MemberNumbers numbers_;
   FanoutProgram program_;
-  bool ebpf_ = true;
-  std::vector<std::unique_ptr<Port>> ports_;
-  std::thread supervisor_;
+  LinkList links_;
+  std::vector<Association> ended_;
+  PortSurroundings around_;
+  int wake_fd_ = -1;
+  bool running_ = false;
+  std::function<void(const LiveSnapshot&)> done_;
+  std::vector<std::pair<Port*, Answer>> leaving_;  ///< removals to be answered
+
+  std::mutex mutex_;                          ///< what follows:
+  std::vector<std::unique_ptr<Port>> ports_;  ///< grows only, by the keeper, who reads it unlocked
+  FlowLimits limits_;
+  std::string filter_;
+  struct Change {
+    std::function<void()> make;
+    Answer refuse;
+  };
+  std::deque<Change> changes_;
+  bool ended_already_ = false;
+
+  std::thread keeper_;
+  std::atomic<bool> limits_changed_{false};
   std::atomic<bool> stop_{false};
 };
 

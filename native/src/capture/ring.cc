@@ -12,6 +12,8 @@
 #include <iterator>
 #include <utility>
 
+#include "capture/placement.h"
+
 namespace tapline {
 
 namespace {
@@ -84,6 +86,7 @@ void Ring::close() noexcept {
   if (fd_ >= 0) ::close(fd_);
   map_ = nullptr;
   fd_ = -1;
+  blocks_ = 0;
   current_ = 0;
 }
 
@@ -100,6 +103,7 @@ CaptureStatus Ring::open(unsigned interface_index, const RingOptions& options) {
 
   block_bytes_ = options.block_bytes;
   blocks_ = options.blocks;
+  const OnNode placed(options.node);
   for (;;) {
     tpacket_req3 request{};
     request.tp_block_size = block_bytes_;
@@ -117,6 +121,7 @@ CaptureStatus Ring::open(unsigned interface_index, const RingOptions& options) {
   if (!locked_) at = mmap(nullptr, bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
   if (at == MAP_FAILED) return CaptureStatus::failed("CAPTURE_RING_FAILED", "mmap", errno);
   map_ = static_cast<uint8_t*>(at);
+  node_ = node_of(map_);
 
   const sock_fprog nothing{1, kNothing};
   if (setsockopt(fd_, SOL_SOCKET, SO_ATTACH_FILTER, &nothing, sizeof nothing))
@@ -128,6 +133,10 @@ CaptureStatus Ring::open(unsigned interface_index, const RingOptions& options) {
   if (bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address))
     return CaptureStatus::failed(errno == ENODEV || errno == ENETDOWN ? "INTERFACE_DOWN" : "CAPTURE_FAILED", "bind",
                                  errno);
+  int down = 0;  // binding to an interface that is down succeeds, and then says so
+  socklen_t length = sizeof down;
+  if (getsockopt(fd_, SOL_SOCKET, SO_ERROR, &down, &length) == 0 && down != 0)
+    return CaptureStatus::failed("INTERFACE_DOWN", "bind", down);
   if (options.promiscuous) {
     packet_mreq request{};
     request.mr_ifindex = address.sll_ifindex;
@@ -170,6 +179,13 @@ CaptureStatus Ring::start(const sock_fprog* filter) {
 void Ring::close_door() noexcept {
   const sock_fprog nothing{1, kNothing};
   setsockopt(fd_, SOL_SOCKET, SO_ATTACH_FILTER, &nothing, sizeof nothing);
+}
+
+unsigned Ring::interface_index() const noexcept {
+  sockaddr_ll address{};
+  socklen_t length = sizeof address;
+  if (getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &length) || address.sll_ifindex < 0) return 0;
+  return static_cast<unsigned>(address.sll_ifindex);
 }
 
 RingFrame Ring::frame(const tpacket3_hdr* header) const noexcept {

@@ -26,6 +26,8 @@ struct RingOptions {
   uint32_t snap_length = 65535;
   bool outgoing = false;  ///< also frames this machine sends
   bool promiscuous = true;
+  int node = -1;  ///< NUMA node of its memory; negative: any
+  uint64_t bytes() const noexcept { return uint64_t{block_bytes} * blocks; }
 };
 
 /// A frame in a block that has been handed to us; its bytes live until the block is given back.
@@ -62,6 +64,10 @@ class Ring {
   void close_door() noexcept;
 
   int fd() const noexcept { return fd_; }
+  /// The interface it is bound to; 0 once that was deleted, even if another has come by its number.
+  unsigned interface_index() const noexcept;
+  /// The NUMA node its memory lies on; negative when the kernel does not tell.
+  int node() const noexcept { return node_; }
   uint64_t bytes() const noexcept { return uint64_t{block_bytes_} * blocks_; }
   bool locked() const noexcept { return locked_; }
 
@@ -119,6 +125,7 @@ class Ring {
   uint32_t blocks_ = 0;
   uint32_t current_ = 0;
   bool locked_ = false;
+  int node_ = -1;
   Counts counts_;
 };
 

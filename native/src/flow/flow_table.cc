@@ -13,6 +13,8 @@ constexpr size_t kAssociations = size_t{1} << 22;
 constexpr size_t kSequencesPerArena = 512;
 constexpr uint32_t kForgetEvery = 1u << 13;
 constexpr unsigned kVictimSample = 16;
+constexpr unsigned kVictimLooks = 1024;
+constexpr size_t kTrimmedPerTick = 1u << 15;
 constexpr size_t kIndexAhead = 16;
 constexpr size_t kFlowAhead = 8;
 
@@ -231,24 +233,58 @@ void FlowTable::associate(const Packet& p, uint32_t slot, bool resumed) noexcept
 
 /// A slot for a new flow. When the cap is reached, the flow longest unseen among a few gives way.
 uint32_t FlowTable::free_slot(int64_t now) noexcept {
-  if (free_ == SlotIndex::kNone) {
-    if (used_ < limits_.max_flows) return used_++;
-    uint32_t victim = victim_hand_;
-    for (unsigned i = 0; i < kVictimSample; i++) {
-      if (hot_[victim_hand_].last_seen < hot_[victim].last_seen) victim = victim_hand_;
-      victim_hand_ = (victim_hand_ + 1) % limits_.max_flows;
-    }
-    const int64_t last = hot_[victim].last_seen;
-    if (now - last > limits_.idle_ns) {  // it had ended anyway, only the sweep had not come by
-      end(victim, FlowEnd::Evicted, last + limits_.idle_ns);
-    } else {
-      counts_.cap_evictions++;
-      end(victim, FlowEnd::EvictedCap, last);
-    }
-  }
+  if (live_flows_ >= limits_.max_flows) evict_one(now);
+  if (free_ == SlotIndex::kNone) return used_++;
   const uint32_t slot = free_;
   free_ = cold_[slot].next_free;
   return slot;
+}
+
+/// Looks at a few flows; at few slots, too, once a lowered cap has left holes between them.
+void FlowTable::evict_one(int64_t now) noexcept {
+  uint32_t victim = SlotIndex::kNone;
+  for (unsigned found = 0, looks = 0; found < kVictimSample && (found == 0 || looks < kVictimLooks); looks++) {
+    if (victim_hand_ >= used_) victim_hand_ = 0;
+    const Hot& hot = hot_[victim_hand_];
+    if (hot.has(kLive)) {
+      if (victim == SlotIndex::kNone || hot.last_seen < hot_[victim].last_seen) victim = victim_hand_;
+      found++;
+    }
+    victim_hand_++;
+  }
+  const int64_t last = hot_[victim].last_seen;
+  if (now - last > limits_.idle_ns) {  // it had ended anyway, only the sweep had not come by
+    end(victim, FlowEnd::Evicted, last + limits_.idle_ns);
+  } else {
+    counts_.cap_evictions++;
+    end(victim, FlowEnd::EvictedCap, last);
+  }
+}
+
+/// After the cap was lowered, a few at a time: each eviction is a record.
+void FlowTable::trim(size_t flows, int64_t now) noexcept {
+  for (; flows > 0 && live_flows_ > limits_.max_flows; flows--) evict_one(now);
+}
+
+bool FlowTable::unsampled(uint32_t slot) const noexcept {
+  return limits_.sample > 1 && !limits_.follows(uint64_t{cold_[slot].tag} << 32);
+}
+
+void FlowTable::set_limits(const FlowLimits& limits, int64_t now) noexcept {
+  const FlowLimits before = limits_;
+  limits_ = limits;
+  if (!hot_.grow(limits.max_flows) || !cold_.grow(limits.max_flows) || !ipv6_.grow(limits.max_flows))
+    limits_.max_flows = before.max_flows;
+  window_.settle_after(limits.settle_ns);
+  if (limits.sample > before.sample) {
+    sampled_since_ = to_visit_ > 0 ? sampled_since_ : now;
+    to_visit_ = used_;
+    tombstones_.keep([this](uint32_t tag) { return limits_.follows(uint64_t{tag} << 32); });
+  } else if (limits.sample < before.sample && to_visit_ > 0) {
+    // Some that were not followed are still here and would go on as if they had been.
+    blind_.add(sampled_since_, now);
+    to_visit_ = limits.sample > 1 ? to_visit_ : 0;
+  }
 }
 
 /// Ends a flow while the capture goes on: record, tombstone, slot free.
@@ -257,7 +293,7 @@ void FlowTable::end(uint32_t slot, FlowEnd how, int64_t at) noexcept {
   Cold& cold = cold_[slot];
   if (hot.has(kHasSequence)) counted(slot, [&] { window_.finish(*cold.sequence, at, *this); });
   record(slot, how);
-  if (hot.has(kSequenced)) tombstones_.add(hot.key, cold.tag, hot.hi, hot.last_seen, cold.packet);
+  if (hot.has(kSequenced) && !unsampled(slot)) tombstones_.add(hot.key, cold.tag, hot.hi, hot.last_seen, cold.packet);
   if (hot.has(kHasSequence)) free_sequences_.push_back(cold.sequence);
   index_.erase(cold.tag, slot);
   hot.packets_flags = 0;
@@ -334,16 +370,25 @@ void FlowTable::gap(const Gap& gap) noexcept {
   std::memcpy(r.flags + 4, &gap.segment, sizeof gap.segment);
 }
 
+void FlowTable::visit(uint32_t slot, int64_t now) noexcept {
+  const Hot& hot = hot_[slot];
+  if (hot.has(kLive) && now - hot.last_seen > limits_.idle_ns) {
+    end(slot, FlowEnd::Evicted, hot.last_seen + limits_.idle_ns);
+  } else if (to_visit_ > 0 && hot.has(kLive) && unsampled(slot)) {
+    counts_.cap_evictions++;
+    end(slot, FlowEnd::EvictedCap, hot.last_seen);
+  }
+  to_visit_ -= to_visit_ > 0;
+}
+
 /// Frees what has been idle, a few slots at a time. Only memory depends on when this runs: an idle flow ends the same
 /// when its key returns.
 void FlowTable::sweep(size_t slots, int64_t now) noexcept {
   for (size_t i = 0; i < std::min<size_t>(slots, used_); i++) {
     if (hand_ >= used_) hand_ = 0;
-    Hot& hot = hot_[hand_];
-    if (hot.has(kLive) && now - hot.last_seen > limits_.idle_ns)
-      end(hand_, FlowEnd::Evicted, hot.last_seen + limits_.idle_ns);
-    hand_++;
+    visit(hand_++, now);
   }
+  trim(slots, now);
 }
 
 void FlowTable::tick(int64_t now, unsigned share) noexcept {
@@ -353,10 +398,9 @@ void FlowTable::tick(int64_t now, unsigned share) noexcept {
     if (hot.has(kBusy)) {
       counted(hand_, [&] { window_.settle(*cold_[hand_].sequence, now, *this); });
     }
-    if (hot.has(kLive) && now - hot.last_seen > limits_.idle_ns)
-      end(hand_, FlowEnd::Evicted, hot.last_seen + limits_.idle_ns);
-    hand_++;
+    visit(hand_++, now);
   }
+  trim(kTrimmedPerTick, now);
   flows_out_.flush();
   gaps_out_.flush();
   links_out_.flush();

@@ -23,6 +23,10 @@ struct FlowLimits {
   int64_t settle_ns;
   int64_t idle_ns;
   uint32_t max_flows;
+  uint32_t sample = 1;  ///< one flow of so many is followed
+
+  /// By the hash's upper half. A sample of more flows holds those of one of fewer.
+  bool follows(uint64_t hash) const noexcept { return (hash >> 32) * sample >> 32 == 0; }
 };
 
 /// A new flow of a SCI or an address pair: candidates that the end of the run chains into links.
@@ -69,6 +73,11 @@ class FlowTable final : private GapSink {
   /// Live captures: time passed, with or without packets. Confirms what has settled and ends what is idle; visits one
   /// `share`th of the table.
   void tick(int64_t now, unsigned share) noexcept;
+
+  /// Live captures, by the table's own thread. A lower cap takes effect over the next calls, by eviction; flows outside
+  /// a smaller sample end without leaving a tombstone: their numbers go on unseen.
+  void set_limits(const FlowLimits& limits, int64_t now) noexcept;
+  const FlowLimits& limits() const noexcept { return limits_; }
 
   const Counts& counts() const noexcept { return counts_; }
   uint64_t live_flows() const noexcept { return live_flows_; }
@@ -132,13 +141,17 @@ class FlowTable final : private GapSink {
   void record(uint32_t slot, FlowEnd how) noexcept;
   void associate(const Packet& p, uint32_t slot, bool resumed) noexcept;
   uint32_t free_slot(int64_t now) noexcept;
+  void evict_one(int64_t now) noexcept;
+  void trim(size_t flows, int64_t now) noexcept;
+  void visit(uint32_t slot, int64_t now) noexcept;
+  bool unsampled(uint32_t slot) const noexcept;
   void sweep(size_t slots, int64_t now) noexcept;
   Sequence& sequence(uint32_t slot) noexcept;
   template <typename Change>
   void counted(uint32_t slot, Change&& change) noexcept;
   void gap(const Gap& gap) noexcept override;
 
-  const FlowLimits limits_;
+  FlowLimits limits_;
   Reserved<Hot> hot_;
   Reserved<Cold> cold_;
   Reserved<Ipv6Ends> ipv6_;  ///< by slot, touched for IPv6 alone
@@ -160,6 +173,8 @@ class FlowTable final : private GapSink {
   uint32_t hand_ = 0;         ///< of the sweep
   uint32_t victim_hand_ = 0;  ///< of the cap's eviction
   AllTotals totals_;
+  int64_t sampled_since_ = 0;
+  uint64_t to_visit_ = 0;  ///< slots that the sweep has not seen since the sample became smaller
   uint64_t lost_ = 0;
   uint64_t gap_of_ = 0;  ///< the flow whose gaps come now
   Counts counts_;

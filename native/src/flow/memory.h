@@ -28,6 +28,16 @@ class Reserved {
     if (data_) munmap(data_, bytes_);
   }
 
+  /// Room for `count`, what is there kept (it may move). False when there is no room: all stays as it was.
+  bool grow(size_t count) noexcept {
+    if (count * sizeof(T) <= bytes_) return true;
+    void* at = mremap(data_, bytes_, count * sizeof(T), MREMAP_MAYMOVE);
+    if (at == MAP_FAILED) return false;
+    data_ = static_cast<T*>(at);
+    bytes_ = count * sizeof(T);
+    return true;
+  }
+
   /// Gives the pages of the first `count` back; they read as zeros from now on.
   void forget(size_t count) noexcept {
     if (data_) madvise(data_, count * sizeof(T) / kHugePage * kHugePage, MADV_DONTNEED);

@@ -12,7 +12,7 @@
 
 namespace tapline {
 
-enum class ResultKind : uint8_t { kFlows, kGaps, kLinks };
+enum class ResultKind : uint8_t { kFlows, kGaps, kLinks, kBlinds };
 
 struct ResultBatch {
   ResultKind kind;
@@ -37,6 +37,15 @@ class Outbox {
       waited_ns_ += (std::chrono::steady_clock::now() - from).count();
     }
     if (!abandoned_) batches_.push_back(std::move(batch));
+  }
+
+  /// For a thread that may not wait: false when the box is full.
+  bool offer(ResultBatch&& batch) {
+    const std::lock_guard lock(mutex_);
+    if (abandoned_) return true;
+    if (batches_.size() >= limit_) return false;
+    batches_.push_back(std::move(batch));
+    return true;
   }
 
   bool take(ResultBatch& out) {

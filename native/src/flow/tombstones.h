@@ -48,6 +48,16 @@ class Tombstones {
     return ring_[slot];
   }
 
+  /// Forgets those whose tag `wanted` refuses: of no use any more, so not counted.
+  template <typename Wanted>
+  void keep(Wanted&& wanted) noexcept {
+    for (uint32_t i = 0; i < limit_; i++) {
+      if (!ring_[i].live || wanted(ring_[i].tag)) continue;
+      index_.erase(ring_[i].tag, i);
+      ring_[i].live = false;
+    }
+  }
+
   uint64_t dropped() const noexcept { return dropped_; }
 
  private:

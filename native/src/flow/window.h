@@ -72,6 +72,9 @@ class Window {
  public:
   Window(int64_t settle_ns, RunPool& pool) : settle_(settle_ns), pool_(pool) {}
 
+  /// From now on; what is pending is judged by it, too.
+  void settle_after(int64_t ns) noexcept { settle_ = ns; }
+
   static void begin(Sequence& s, int64_t base, bool fixed) noexcept;
   /// Step 3 of the rule: 0 counts only inside a wrap.
   static bool valid(int64_t hi, uint32_t number) noexcept;
@@ -104,7 +107,7 @@ class Window {
     return {first, static_cast<uint32_t>(count), 0, blind_, now, 0};
   }
 
-  const int64_t settle_;
+  int64_t settle_;
   RunPool& pool_;
   uint64_t settled_early_ = 0;
   bool blind_ = false;  ///< for the number that is arriving

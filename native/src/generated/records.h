@@ -54,4 +54,12 @@ struct LinkRecord {
 };
 static_assert(sizeof(LinkRecord) == 24);
 
+struct BlindRecord {
+  double port;
+  int64_t since;
+  int64_t until;
+  uint8_t meta[8];
+};
+static_assert(sizeof(BlindRecord) == 32);
+
 }  // namespace tapline

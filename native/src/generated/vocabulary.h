@@ -35,9 +35,10 @@ enum class Untracked : uint8_t {
   NattKeepalive,  ///< a NAT-T keepalive
   Icmp,  ///< ICMP or ICMPv6
   OtherIpProtocol,  ///< an IP protocol that is not followed
+  NotSampled,  ///< its flow is not among those followed while only a sample is
 };
-inline constexpr size_t kUntrackedCount = 10;
-inline constexpr const char* kUntrackedNames[] = {"eapol", "arp", "other_ethertype", "macsec_not_data", "invalid_number", "fragment", "ike", "natt_keepalive", "icmp", "other_ip_protocol"};
+inline constexpr size_t kUntrackedCount = 11;
+inline constexpr const char* kUntrackedNames[] = {"eapol", "arp", "other_ethertype", "macsec_not_data", "invalid_number", "fragment", "ike", "natt_keepalive", "icmp", "other_ip_protocol", "not_sampled"};
 
 enum class FlowEnd : uint8_t {
   CaptureEnd,
@@ -53,5 +54,24 @@ enum class LinkKind : uint8_t {
 };
 inline constexpr size_t kLinkKindCount = 2;
 inline constexpr const char* kLinkKindNames[] = {"rekey", "resumed"};
+
+enum class BlindReason : uint8_t {
+  Start,  ///< from being asked for until frames are let in
+  RingFull,  ///< a ring had no room for some frames
+  Down,  ///< the interface was down
+  Gone,  ///< no interface had the name: deleted, renamed, or not made yet
+  Removed,  ///< the interface was taken out of the capture
+};
+inline constexpr size_t kBlindReasonCount = 5;
+inline constexpr const char* kBlindReasonNames[] = {"start", "ring_full", "down", "gone", "removed"};
+
+enum class PortState : uint8_t {
+  Watching,
+  Down,
+  Absent,
+  Removed,
+};
+inline constexpr size_t kPortStateCount = 4;
+inline constexpr const char* kPortStateNames[] = {"watching", "down", "absent", "removed"};
 
 }  // namespace tapline

@@ -1,0 +1,256 @@
+// Once a second: the engine's figures become the report, the metrics, the run's checkpoint, conditions, and a step on the memory ladder;
+// every five seconds a line of statistics. Reading never changes a count.
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Stream } from "#api/stream.ts";
+import type { CaptureFigures } from "#domain/analysis.ts";
+import type { PinningReport } from "#domain/pinning.ts";
+import type { ReportedInterface, SensorReport } from "#domain/report.ts";
+import type { SensorPlace } from "#domain/subjects.ts";
+import { timeText } from "#domain/time.ts";
+import type { Losses } from "#host/losses.ts";
+import type { Pinner, Running } from "#host/pinner.ts";
+import type { Capture } from "#native/engine.ts";
+import type { Logs } from "#process/log.ts";
+import { version } from "#process/version.ts";
+import type { StoreWriter } from "#store/writer.ts";
+import { Budget, type Configured } from "./budget.ts";
+import { Conditions } from "./conditions.ts";
+import type { Fleet } from "./fleet.ts";
+import { holding } from "./holding.ts";
+import { liveSummary } from "./live-summary.ts";
+import { rate, reportInterfaces, reportProtocols, sum } from "./report.ts";
+import type { Results } from "./results.ts";
+import type { SensorMetrics } from "./metrics.ts";
+import { showFigures } from "./show-figures.ts";
+import { tell, type Hearers } from "./telling.ts";
+
+export interface BeatOptions {
+  readonly place: SensorPlace;
+  /** names this process in reports and findings */
+  readonly run: string;
+  readonly startedNs: bigint;
+  readonly nowNs: () => bigint;
+  readonly capture: Capture;
+  readonly store: StoreWriter;
+  readonly database: string;
+  readonly pinner: Pinner;
+  readonly losses: Losses;
+  readonly results: Results;
+  readonly stream: Stream;
+  readonly logs: Logs;
+  readonly configured: Configured;
+  readonly metrics: SensorMetrics;
+  readonly fleet: Fleet | undefined;
+  readonly hearers: Hearers;
+  /** to be called each time */
+  readonly alive: () => void;
+}
+
+const beatMs = 1000;
+const statisticsEvery = 5;
+
+interface Look {
+  readonly figures: CaptureFigures;
+  readonly ns: bigint;
+}
+
+export class Beat {
+  readonly #options: BeatOptions;
+  readonly #conditions = new Conditions();
+  readonly #ending = new AbortController();
+  #beating: Promise<void> | undefined;
+  #budget: Budget | undefined;
+  #configured: Configured;
+  #before: Look | undefined;
+  #statistics: Look | undefined;
+  #sequence = 0;
+  #pinning: PinningReport;
+  report: SensorReport | null = null;
+
+  constructor(options: BeatOptions) {
+    this.#options = options;
+    this.#configured = options.configured;
+    this.#pinning = options.pinner.observe();
+  }
+
+  start(): void {
+    this.#beating = this.#go(this.#ending.signal);
+  }
+
+  /** Ends with a last report. */
+  async stop(): Promise<void> {
+    this.#ending.abort();
+    await this.#beating;
+    this.#once();
+  }
+
+  configure(configured: Configured): void {
+    this.#configured = configured;
+    this.#budget?.configure(configured);
+    this.#apply();
+  }
+
+  pinning(): PinningReport {
+    return this.#pinning;
+  }
+
+  watching(): { readonly ok: boolean; readonly detail: string } {
+    const all = this.#options.capture.figures()?.ledger.filter(({ state }) => state !== "removed") ?? [];
+    const watched = all.filter(({ state }) => state === "watching").length;
+    return {
+      ok: all.length > 0 && watched === all.length,
+      detail: `${watched} of ${all.length} interfaces are watched`,
+    };
+  }
+
+  /** As of this moment. */
+  interfaces(): readonly ReportedInterface[] {
+    const { capture, losses, nowNs } = this.#options;
+    const figures = capture.figures();
+    if (!figures) return this.report?.interfaces ?? [];
+    const ns = Number(nowNs() - (this.#before?.ns ?? nowNs()));
+    return reportInterfaces(figures, this.#before?.figures, ns, (name) => losses.of(name));
+  }
+
+  async #go(signal: AbortSignal): Promise<void> {
+    let due = performance.now();
+    while (!signal.aborted) {
+      this.#once();
+      // A beat that came late does not make the next ones come in a heap.
+      due = Math.max(due + beatMs, performance.now() + beatMs / 2);
+      await sleep(due - performance.now(), undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  #once(): void {
+    const { capture, store, metrics, stream, fleet, results, hearers, nowNs, startedNs, alive } = this.#options;
+    const figures = capture.figures();
+    if (!figures) return; // it has ended
+    const ns = nowNs();
+    results.turn();
+    this.#climb(figures);
+    this.#pinning = this.#options.pinner.observe((name) => running(figures, name));
+    const storeState = store.state();
+    const rung = this.#budget?.rung ?? "none";
+    const changes = this.#conditions.update(
+      holding({
+        now: figures,
+        before: this.#before?.figures,
+        store: storeState,
+        database: this.#options.database,
+        rung,
+        settings: (this.#budget as Budget).settings,
+        pinning: this.#pinning,
+      }),
+      ns,
+    );
+    for (const change of changes) tell(hearers, change);
+    this.report = this.#report(figures, ns);
+    showFigures(metrics, {
+      report: this.report,
+      gaps: results.gaps,
+      blindSeconds: results.blindSeconds,
+      clockSteps: figures.clockSteps,
+      rung,
+      store: storeState,
+      fleet,
+      drift: this.#pinning.drift.length,
+      conditions: [
+        ...this.#conditions.standing,
+        ...(fleet?.conditions.list() ?? []).map(() => ({ severity: "warning" as const })),
+      ],
+    });
+    fleet?.reports.publish(this.report);
+    stream.publish("report", this.report);
+    void store.checkpoint(liveSummary(figures, Number(ns - startedNs)));
+    this.#before = { figures, ns };
+    if (this.#sequence % statisticsEvery === 0) this.#state(figures, ns);
+    alive();
+  }
+
+  /** Flows against memory. */
+  #climb(figures: CaptureFigures): void {
+    const rings = sum(figures.ledger.map(({ ringBytes }) => ringBytes));
+    const resident = process.memoryUsage.rss();
+    // The first look comes before there are flows to speak of: what is there then, rings included, flows cannot have.
+    this.#budget ??= new Budget(this.#configured, Math.max(resident, rings));
+    const { liveFlows, capEvictions } = figures;
+    const first = this.#sequence === 0;
+    if (this.#budget.consider({ resident, liveFlows, capEvictions }) || first) this.#apply();
+  }
+
+  #apply(): void {
+    if (this.#budget) this.#options.capture.setLimits(this.#budget.settings);
+  }
+
+  #report(figures: CaptureFigures, ns: bigint): SensorReport {
+    const { place, run, startedNs, losses, results, fleet, store } = this.#options;
+    const between = Number(ns - (this.#before?.ns ?? ns));
+    const state = store.state();
+    const { accepted = 0, acknowledged = 0, waiting = 0, overflowed = 0 } = fleet?.findings.figures ?? {};
+    return {
+      v: 1,
+      ...place,
+      version,
+      run,
+      time: timeText(ns),
+      started: timeText(startedNs),
+      sequence: ++this.#sequence,
+      interval_ms: beatMs,
+      interfaces: reportInterfaces(figures, this.#before?.figures, between, (name) => losses.of(name)),
+      protocols: reportProtocols(figures.protocols),
+      flows: { live: figures.liveFlows, total: figures.flows, cap_evictions: figures.capEvictions },
+      lost: figures.lost,
+      gaps: figures.gaps,
+      suspect_gaps: results.gaps.suspect,
+      rung: this.#budget?.rung ?? "none",
+      store: {
+        state: state.state,
+        waiting_bytes: state.waitingBytes,
+        dropped: sum(Object.values(state.droppedRecords)),
+        bytes: state.fileBytes ?? 0,
+      },
+      bus: {
+        accepted,
+        acknowledged,
+        waiting,
+        overflowed,
+        untold: results.untold,
+        unsent_reports: fleet?.reports.figures.unsent ?? 0,
+        reconnects: fleet?.connection.state.reconnects ?? 0,
+      },
+      conditions: [
+        ...this.#conditions.standing.map(({ code, message, sinceNs }) => ({ code, message, since: timeText(sinceNs) })),
+        ...(fleet?.conditions.list() ?? []),
+      ],
+    };
+  }
+
+  /** Received, processed, dropped: per second since the last line, and in all. */
+  #state(figures: CaptureFigures, ns: bigint): void {
+    const of = (look: Look | undefined, pick: "seen" | "delivered" | "ringDrops"): number =>
+      sum((look?.figures.ledger ?? []).map((port) => port[pick]));
+    const now = { figures, ns };
+    const before = this.#statistics;
+    const between = Number(ns - (before?.ns ?? this.#options.startedNs));
+    const perSecond = (pick: "seen" | "delivered" | "ringDrops"): number =>
+      Math.round(rate(of(now, pick), of(before, pick), between));
+    this.#options.logs.facility("capture").info("counted packets", {
+      received_per_second: perSecond("seen"),
+      processed_per_second: perSecond("delivered"),
+      dropped_per_second: perSecond("ringDrops"),
+      received: of(now, "seen"),
+      processed: of(now, "delivered"),
+      dropped: of(now, "ringDrops"),
+      flows: figures.liveFlows,
+      lost: figures.lost,
+    });
+    this.#statistics = now;
+  }
+}
+
+function running(figures: CaptureFigures, name: string): Running | undefined {
+  const members = figures.members.filter((member) => member.interface === name);
+  if (members.length === 0) return undefined;
+  return { cpus: members.map(({ cpu }) => cpu), node: members[0]?.node ?? null };
+}

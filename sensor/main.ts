@@ -1,0 +1,92 @@
+// `tapline sensor`: configuration → parts → running until a signal → drained.
+import { Registry } from "prom-client";
+import { sensorConfig, type SensorConfig } from "#domain/sensor-config.ts";
+import { TaplineError } from "#domain/errors.ts";
+import { configChanges } from "#process/config-changes.ts";
+import { loadConfig } from "#process/config.ts";
+import { createHealth } from "#process/health.ts";
+import { createLogs } from "#process/log.ts";
+import { startMetrics } from "#process/metrics.ts";
+import { ownMetrics } from "#process/own-metrics.ts";
+import { startProfiling } from "#process/profiling.ts";
+import { createShutdown } from "#process/shutdown.ts";
+import { startTraces } from "#process/traces.ts";
+import { version } from "#process/version.ts";
+import { startSensor } from "./sensor.ts";
+
+export interface SensorArguments {
+  readonly config: string;
+  readonly require: boolean;
+}
+
+export async function runSensor({ config: path, require }: SensorArguments): Promise<number> {
+  let config: SensorConfig = await loadConfig(path, sensorConfig);
+  const logs = createLogs(config.log);
+  const log = logs.facility("process");
+  const exitNow = (code: number): never => {
+    logs.writeNow();
+    process.exit(code);
+  };
+  using shutdown = createShutdown({ log, exitNow });
+  log.notice("started", { version, config: path, pid: process.pid });
+  try {
+    const { endpoint } = config.export.otlp ?? {};
+    const traces = await startTraces({ endpoint, service: "tapline-sensor", version, attributes: {}, log });
+    shutdown.part({ name: "traces", close: () => traces.close(), deadlineMs: 3000 });
+    const registry = new Registry();
+    const health = createHealth();
+    const stopMeasuring = ownMetrics(registry, { logs: () => logs.counts(), tracesLost: () => traces.lost() });
+    const failed = (asked: string, error: unknown): void => log.error("failed to answer", { path: asked, error });
+    const metrics = await startMetrics({ ...config.metrics, registry, health, failed });
+    shutdown.part({
+      name: "metrics",
+      deadlineMs: 1000,
+      close: async (signal) => {
+        stopMeasuring();
+        await metrics.close(signal);
+      },
+    });
+    const sensor = await startSensor(config, { logs, health, registry, shutdown, require });
+    if (config.profiling) {
+      const profiling = await startProfiling({ port: config.profiling.port, stages: () => sensor.stages(), failed });
+      shutdown.part({ name: "profiling", close: (signal) => profiling.close(signal), deadlineMs: 1000 });
+      log.warning("profiling is open to this machine", { url: profiling.url });
+    }
+    shutdown.onReload(async () => {
+      const next = await loadConfig(path, sensorConfig);
+      const { live, restart } = configChanges(sensorConfig, config, next);
+      if (live.length > 0) await sensor.change(next);
+      if (restart.length > 0)
+        log.warning("left for a restart", {
+          error: new TaplineError("CONFIG_NEEDS_RESTART", { paths: restart.join(", ") }),
+        });
+      log.notice("reloaded the configuration", { applied: live, restart });
+      // What needs a restart still differs from what runs: the next reload says so again.
+      config = kept(config, next, restart);
+    });
+  } catch (error) {
+    shutdown.stop("failed to start", error);
+    await shutdown.ended;
+    await logs.close();
+    throw error;
+  }
+  const code = await shutdown.ended;
+  await logs.close();
+  return code;
+}
+
+/** What runs now: the new configuration with the old values of what needs a restart. */
+function kept(running: SensorConfig, next: SensorConfig, restart: readonly string[]): SensorConfig {
+  const merged = structuredClone(next);
+  for (const path of restart) {
+    const keys = path.split(".");
+    const last = keys.pop() ?? "";
+    const at = (config: SensorConfig): Record<string, unknown> =>
+      keys.reduce(
+        (section, key) => section[key] as Record<string, unknown>,
+        config as unknown as Record<string, unknown>,
+      );
+    at(merged)[last] = at(running)[last];
+  }
+  return merged;
+}

@@ -1,0 +1,67 @@
+// The figures of a second as a report, and as rates. Enters: the engine's figures, now and a second before. Leaves: what domain/report.ts describes.
+import type { CaptureFigures, PortCounts, ProtocolCounts } from "#domain/analysis.ts";
+import type { ReportedInterface, ReportedProtocol } from "#domain/report.ts";
+import { timeText } from "#domain/time.ts";
+import { protocols } from "#domain/vocabulary.ts";
+
+/** What the kernel, the NIC and its driver say they lost before the rings. */
+export type Beside = ReportedInterface["beside"];
+
+/** Per second, over the time between two looks. */
+export const rate = (now: number, before: number, ns: number): number =>
+  ns > 0 ? Math.max(0, ((now - before) * 1e9) / ns) : 0;
+
+export const reportInterface = (
+  port: PortCounts,
+  before: PortCounts | undefined,
+  ns: number,
+  beside: Beside,
+): ReportedInterface => ({
+  interface: port.interface,
+  state: port.state,
+  since: timeText(port.sinceNs),
+  problem: port.problem,
+  seen: port.seen,
+  ring_drops: port.ringDrops,
+  in_flight: port.inFlight,
+  delivered: port.delivered,
+  decoded: port.decoded,
+  tracked: port.tracked,
+  undecodable: port.undecodable,
+  untracked: port.untracked,
+  residue: port.residue,
+  bytes: port.bytes,
+  super_packets: port.superPackets,
+  segments: port.segments,
+  partial_checksums: port.partialChecksums,
+  ring_full: port.ringFull,
+  ring_bytes: port.ringBytes,
+  ring_wanted: port.ringWanted,
+  ring_locked: port.ringLocked,
+  packets_per_second: rate(port.seen, before?.seen ?? 0, ns),
+  bits_per_second: rate(port.bytes, before?.bytes ?? 0, ns) * 8,
+  beside,
+});
+
+export const reportInterfaces = (
+  now: CaptureFigures,
+  before: CaptureFigures | undefined,
+  ns: number,
+  beside: (name: string) => Beside,
+): ReportedInterface[] =>
+  now.ledger.map((port) =>
+    reportInterface(
+      port,
+      before?.ledger.find((other) => other.interface === port.interface),
+      ns,
+      beside(port.interface),
+    ),
+  );
+
+export const reportProtocols = (counts: readonly ProtocolCounts[]): ReportedProtocol[] =>
+  counts.flatMap(({ protocol, ...rest }) => {
+    const name = protocols[protocol];
+    return name === undefined ? [] : [{ protocol: name, ...rest }];
+  });
+
+export const sum = (values: Iterable<number>): number => [...values].reduce((total, value) => total + value, 0);

@@ -1,0 +1,233 @@
+// The running sensor: a table of contents of what it is made of. Parts close in the reverse order of their registration: first nothing
+// more comes in, then everything on its way arrives, then what it arrived in is closed.
+//
+//   pinner     puts back what a killed sensor left, plans CPUs and memory
+//   store      the database, and the run that begins
+//   fleet      what is told and asked by NATS
+//   api        what is asked by HTTP
+//   capture    interfaces → rings → flows → results, taken into store, fleet and stream
+//   beat       once a second: figures → report, metrics, checkpoint, conditions, the memory ladder
+import { hostname } from "node:os";
+import { dirname, join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Registry } from "prom-client";
+import { openDatabase } from "#api/database-source.ts";
+import { liveRow, type Live } from "#api/live.ts";
+import { restingSource } from "#api/resting-source.ts";
+import { serve } from "#api/server.ts";
+import { Stream } from "#api/stream.ts";
+import type { CaptureFigures } from "#domain/analysis.ts";
+import { TaplineError } from "#domain/errors.ts";
+import type { SensorConfig } from "#domain/sensor-config.ts";
+import { Losses } from "#host/losses.ts";
+import { engine, type Capture, type CaptureOptions } from "#native/engine.ts";
+import type { Health } from "#process/health.ts";
+import type { Logs } from "#process/log.ts";
+import type { Shutdown } from "#process/shutdown.ts";
+import { traced } from "#process/traces.ts";
+import { version } from "#process/version.ts";
+import { StoreWriter } from "#store/writer.ts";
+import { Beat } from "./beat.ts";
+import { engineError } from "./engine-error.ts";
+import type { Fleet, FleetOptions } from "./fleet.ts";
+import { liveSummary } from "./live-summary.ts";
+import { SensorMetrics } from "./metrics.ts";
+import { openPinner } from "./pinning.ts";
+import { Results } from "./results.ts";
+import { configured, entries, pinningPolicy, sourceText } from "./settings.ts";
+import { rests, takeAll } from "./take.ts";
+import { tell, type Hearers } from "./telling.ts";
+import { Watched } from "./watched.ts";
+
+export interface SensorContext {
+  readonly logs: Logs;
+  readonly health: Health;
+  readonly registry: Registry;
+  readonly shutdown: Shutdown;
+  /** an interface that is named and not there ends the start */
+  readonly require: boolean;
+}
+
+export interface RunningSensor {
+  /** Applies what can change at run time; throws when the new configuration cannot be applied, and then changes nothing. */
+  change(next: SensorConfig): Promise<void>;
+  stages(): CaptureFigures["stages"] | undefined;
+}
+
+/** Results that wait while nothing can be written. */
+const storeBufferMiB = 64;
+const wallNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
+
+export async function startSensor(first: SensorConfig, context: SensorContext): Promise<RunningSensor> {
+  const { logs, health, registry, shutdown } = context;
+  const log = logs.facility("capture");
+  const startedNs = wallNs();
+  const node = first.name ?? hostname();
+  const place = { node, fleet: first.nats?.fleet ?? "default", pool: first.nats?.pool ?? "default" };
+  const stream = new Stream();
+
+  const pinner = openPinner(join(dirname(first.store.path), "pinning.json"), logs.facility("host"));
+  shutdown.part({ name: "pinning", close: () => void pinner.close(), deadlineMs: 2000 });
+  const watched = new Watched(pinner, first.capture.threads, entries(first), pinningPolicy(first));
+  const { absent } = watched.wanted();
+  if (context.require && absent[0] !== undefined) throw new TaplineError("INTERFACE_NOT_FOUND", { path: absent[0] });
+
+  const store = await traced("open the store", {}, () =>
+    StoreWriter.open(first.store.path, {
+      patient: { bufferMiB: storeBufferMiB },
+      retention: first.store.retention,
+    }),
+  );
+  let ended: CaptureFigures | undefined;
+  shutdown.part({
+    name: "store",
+    deadlineMs: 10_000,
+    close: async () => {
+      if (ended)
+        await traced("flush the store", {}, () => store.finishRun(liveSummary(ended as CaptureFigures, sinceStart())));
+      await store.close();
+    },
+  });
+  const sinceStart = (): number => Number(wallNs() - startedNs);
+  const ports = watched.ports();
+  const run = await store.beginRun({
+    source: sourceText(first),
+    options: { capture: first.capture, analysis: { ...first.analysis, settle: String(first.analysis.settle) } },
+    interfaces: watched.names,
+  });
+  logs.facility("store").info("opened the database", { path: first.store.path, run });
+
+  let fleet: Fleet | undefined;
+  let beat: Beat | undefined;
+  const live: Live = {
+    stream,
+    ledger: () => ({ run, interfaces: (beat?.interfaces() ?? []).map((row) => liveRow(run, row)) }),
+    report: () => beat?.report ?? null,
+    pinning: () => beat?.pinning() ?? pinner.observe(),
+    liveness: () => health.liveness(),
+    readiness: () => health.readiness(),
+  };
+  const { enabled, ...listen } = first.api;
+  // The fleet's questions are answered by the API, whether it listens or not.
+  const served =
+    enabled || first.nats
+      ? await serve({ db: restingSource(() => openDatabase(first.store.path)), live, listen: enabled, ...listen })
+      : undefined;
+  if (first.nats) {
+    fleet = await openFleet(first.nats, {
+      place,
+      version,
+      nowNs: wallNs,
+      answer: served && ((path) => traced("answer the fleet", {}, () => served.ask(path))),
+      tell: (change) => tell(hearers, change),
+    });
+    const { drain } = fleet;
+    shutdown.part({ name: "fleet", close: drain, deadlineMs: 6000 });
+  }
+  const hearers: Hearers = { log, stream, fleet: (finding) => fleet?.findings.add(finding) };
+  if (served) {
+    shutdown.part({ name: "api", close: () => served.close(), deadlineMs: 3000 });
+    if (enabled) logs.facility("api").notice("began to answer", { url: served.url });
+  }
+
+  const capture = startCapture(first, ports, { database: first.store.path, run, started: startedNs });
+  const results = new Results({
+    store,
+    stream,
+    run,
+    fleet: fleet && hearers.fleet,
+    ports: () => capture.figures()?.ledger ?? [],
+  });
+  const taking = takeAll(capture, rests.live, (batch) => results.take(batch));
+  const names = watched.names.join(", ");
+  taking.then(
+    (figures) => {
+      ended = figures;
+    },
+    (error: unknown) => shutdown.stop("the capture failed", engineError(error, names)),
+  );
+  shutdown.part({
+    name: "capture",
+    deadlineMs: 8000,
+    close: async () => {
+      watched.stop();
+      capture.stop();
+      await taking;
+    },
+  });
+  // What cannot be captured at all is known by the next turn.
+  await Promise.race([taking, nextTurn()]).catch((error: unknown) => {
+    throw engineError(error, names);
+  });
+
+  const pulse = new Beat({
+    place,
+    run: fleet?.run ?? String(startedNs),
+    startedNs,
+    nowNs: wallNs,
+    capture,
+    store,
+    database: first.store.path,
+    pinner,
+    losses: new Losses(),
+    results,
+    stream,
+    logs,
+    configured: configured(first),
+    metrics: new SensorMetrics(registry),
+    fleet,
+    hearers,
+    alive: health.heartbeat("engine", 5000),
+  });
+  beat = pulse;
+  pulse.start();
+  shutdown.part({ name: "beat", close: () => pulse.stop(), deadlineMs: 2000 });
+
+  watched.follow(
+    capture,
+    (onChange) => engine().watchLinks(onChange),
+    (changes) => log.notice("followed the interfaces", changes),
+  );
+  health.ready("capture", () => pulse.watching());
+  health.ready("store", () => {
+    const { state } = store.state();
+    return { ok: state === "writing", detail: state };
+  });
+  if (absent.length > 0) log.warning("waits for interfaces that are not there", { interfaces: absent });
+  log.notice("began to capture", { interfaces: watched.names, threads: first.capture.threads });
+
+  return {
+    stages: () => capture.figures()?.stages,
+    change: async (next) => {
+      capture.setFilter(next.capture.filter); // first: the only thing that can be refused
+      watched.change(entries(next), pinningPolicy(next));
+      pulse.configure(configured(next));
+      await store.setRetention(next.store.retention);
+      logs.set(next.log);
+    },
+  };
+}
+
+/** The client of NATS is loaded only where there is a fleet. */
+const openFleet = async (config: NonNullable<SensorConfig["nats"]>, options: FleetOptions): Promise<Fleet> =>
+  new (await import("./fleet.ts")).Fleet(config, options);
+
+function startCapture(
+  { capture, analysis }: SensorConfig,
+  ports: CaptureOptions["ports"],
+  liveFlows: NonNullable<CaptureOptions["liveFlows"]>,
+): Capture {
+  return engine().capture({
+    ports,
+    wait: true,
+    threads: capture.threads,
+    filter: capture.filter,
+    direction: capture.direction,
+    promiscuous: capture.promiscuous,
+    ring: capture.ring,
+    settleNs: Number(analysis.settle),
+    idleNs: Number(analysis.idleTimeout),
+    maxFlows: analysis.maxFlows,
+    liveFlows,
+  });
+}

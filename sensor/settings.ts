@@ -1,0 +1,33 @@
+// The configuration in the words of the parts that it is for. Pure.
+import type { InterfaceEntry } from "#host/matching.ts";
+import type { PinningPolicy } from "#host/pinning.ts";
+import { parseCpuList } from "#host/cpu-list.ts";
+import type { SensorConfig } from "#domain/sensor-config.ts";
+import type { Configured } from "./budget.ts";
+
+export const entries = ({ interfaces }: SensorConfig): InterfaceEntry[] =>
+  interfaces.map(({ name, glob, driver, exclude = [] }) => {
+    if (name !== undefined) return { name };
+    return glob !== undefined ? { glob, exclude } : { driver: driver ?? "", exclude };
+  });
+
+export const pinningPolicy = ({ pinning: { policy, cpus = "", irq } }: SensorConfig): PinningPolicy => ({
+  policy,
+  cpus: cpus === "" ? [] : parseCpuList(cpus),
+  irq,
+});
+
+export const configured = ({ analysis, budget }: SensorConfig): Configured => ({
+  maxFlows: analysis.maxFlows,
+  idleNs: Number(analysis.idleTimeout),
+  settleNs: Number(analysis.settle),
+  budget: budget.memoryMiB * 2 ** 20,
+});
+
+/** Bytes of all rings when `ports` interfaces are watched. */
+export const ringBytes = ({ capture: { ring, threads } }: SensorConfig, ports: number): number =>
+  ring.blockKiB * 1024 * ring.blocks * threads * ports;
+
+/** What names the source of a run: the same entries are the same source, so that the time between two runs is known to be blind. */
+export const sourceText = (config: SensorConfig): string =>
+  config.interfaces.map(({ name, glob, driver }) => name ?? glob ?? `driver ${driver}`).join(",");
