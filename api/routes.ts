@@ -12,6 +12,7 @@ import {
   presentSummary,
 } from "./present.ts";
 import { flowQuestion, gapCursor, gapPlace, runCursor, runPlace, type Wanted } from "./question.ts";
+import type { Live } from "./live.ts";
 import * as schemas from "./schemas.ts";
 import type { Source } from "./source.ts";
 
@@ -30,7 +31,7 @@ const closing = Buffer.from("}");
 
 const flowName = (id: string): [run: number, packet: number] => id.split("-").map(Number) as [number, number];
 
-export function serveRoutes(plain: FastifyInstance, source: Source, version: string): void {
+export function serveRoutes(plain: FastifyInstance, source: Source, version: string, live?: Live): void {
   const app = plain.withTypeProvider<ZodTypeProvider>();
 
   /** A run that was named must be there; a database without any has nothing to say, which is no error. */
@@ -144,7 +145,11 @@ export function serveRoutes(plain: FastifyInstance, source: Source, version: str
     { schema: { querystring: schemas.runQuery, ...says("Where every packet went", schemas.ledger) } },
     async ({ query }) => {
       const runs = await chosen(query.run ?? "newest");
-      return presentLedger(await source.ledger(runs));
+      const now = live?.ledger();
+      // The database's rows of the running run are a second old.
+      const rows = presentLedger(await source.ledger(runs.filter((run) => run !== now?.run))).interfaces;
+      const all = now && runs.includes(now.run) ? [...rows, ...now.interfaces] : rows;
+      return { residue: all.reduce((sum, { residue }) => sum + residue, 0), interfaces: all };
     },
   );
 }

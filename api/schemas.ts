@@ -1,6 +1,7 @@
 // What the API takes and gives. The same objects validate, make the types and make the OpenAPI document.
 import { z } from "zod";
 import { sortFields } from "#domain/flow-fields.ts";
+import { reportedInterface } from "#domain/report.ts";
 import { flowEnds, linkKinds, protocols } from "#domain/vocabulary.ts";
 
 const count = z.int().min(0);
@@ -198,6 +199,21 @@ export const ledger = z.object({
       undecodable: z.record(z.string(), count),
       untracked: z.record(z.string(), count),
       residue: z.int(),
+      live: reportedInterface
+        .omit({
+          interface: true,
+          seen: true,
+          ring_drops: true,
+          in_flight: true,
+          delivered: true,
+          decoded: true,
+          tracked: true,
+          undecodable: true,
+          untracked: true,
+          residue: true,
+        })
+        .optional()
+        .describe("of an interface that is watched now: its state, and what stands beside the ledger"),
     }),
   ),
 });

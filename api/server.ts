@@ -9,6 +9,7 @@ import { jsonSchemaTransform, validatorCompiler } from "fastify-type-provider-zo
 import { TaplineError } from "#domain/errors.ts";
 import { listenError, urlOf } from "#process/requests.ts";
 import { openDatabase } from "./database-source.ts";
+import { serveLive, type Live } from "./live.ts";
 import { guard, requireToken } from "./guard.ts";
 import { serveMetrics } from "./metrics.ts";
 import { answerProblems } from "./problem.ts";
@@ -16,8 +17,12 @@ import { serveRoutes } from "./routes.ts";
 import type { Source } from "./source.ts";
 
 export interface ServeOptions {
-  /** path of the database */
-  readonly db: string;
+  /** a database's path, or whoever else answers */
+  readonly db: string | Source;
+  /** of a running sensor: what its database does not hold */
+  readonly live?: Live;
+  /** false: it answers ask() alone */
+  readonly listen?: boolean;
   /** 0 takes any free one */
   readonly port?: number;
   readonly host?: string;
@@ -36,6 +41,8 @@ export interface ServeOptions {
 
 export interface Served {
   readonly url: string;
+  /** What a GET of this path would answer, for who asks by another way than HTTP. */
+  ask(path: string): Promise<{ readonly status: number; readonly type: string; readonly body: Uint8Array }>;
   /** Answers what was asked, then ends. */
   close(): Promise<void>;
 }
@@ -50,18 +57,17 @@ export async function serve(options: ServeOptions): Promise<Served> {
   const { db, port = 3001, host = "127.0.0.1", signal } = options;
   signal?.throwIfAborted();
   const token = options.tokenFile === undefined ? options.token : readToken(options.tokenFile);
-  requireToken(host, token);
-  const source = await openDatabase(
-    db,
-    options.flowsInMemory === undefined ? {} : { flowsInMemory: options.flowsInMemory },
-  );
+  if (options.listen ?? true) requireToken(host, token);
+  const limits = options.flowsInMemory === undefined ? {} : { flowsInMemory: options.flowsInMemory };
+  const source = typeof db === "string" ? await openDatabase(db, limits) : db;
   const app: FastifyInstance = options.logger
     ? Fastify({ loggerInstance: options.logger, ...serverOptions })
     : Fastify(serverOptions);
   app.addHook("onClose", () => source.close());
   try {
-    await build(app, source, host, token, options.requestsPerMinute ?? 6000);
-    await listen(app, port, host);
+    await build(app, source, options, token);
+    if (options.listen ?? true) await listen(app, port, host);
+    else await app.ready();
   } catch (error) {
     await app.close();
     throw error;
@@ -74,7 +80,15 @@ export async function serve(options: ServeOptions): Promise<Served> {
   signal?.addEventListener("abort", onAbort, { once: true });
   const bound = app.addresses()[0];
   const actual = typeof bound === "object" ? bound.port : port;
-  return { url: urlOf(host, actual), close };
+  const headers = { host: "localhost", ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) };
+  return {
+    url: urlOf(host, actual),
+    ask: async (path) => {
+      const { statusCode, headers: given, rawPayload } = await app.inject({ method: "GET", url: path, headers });
+      return { status: statusCode, type: String(given["content-type"]), body: rawPayload };
+    },
+    close,
+  };
 }
 
 function readToken(path: string): string {
@@ -88,9 +102,8 @@ function readToken(path: string): string {
 async function build(
   app: FastifyInstance,
   source: Source,
-  host: string,
+  { host = "127.0.0.1", requestsPerMinute = 6000, live }: ServeOptions,
   token: string | undefined,
-  perMinute: number,
 ): Promise<void> {
   app.setValidatorCompiler(validatorCompiler);
   // The types have seen to the shape of answers already; checking a thousand flows again would cost more than finding them.
@@ -102,7 +115,7 @@ async function build(
     hsts: false,
   });
   await app.register(rateLimit, {
-    max: perMinute,
+    max: requestsPerMinute,
     timeWindow: "1 minute",
     errorResponseBuilder: (_, { after, max }) =>
       new TaplineError("API_RATE_LIMITED", { limit: max, window: `1 minute; wait ${after}` }),
@@ -124,8 +137,10 @@ async function build(
     staticCSP:
       "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; frame-ancestors 'none'",
   });
-  serveMetrics(app, source);
-  serveRoutes(app, source, version);
+  // A sensor has its own metrics, on a port of their own.
+  if (!live) serveMetrics(app, source);
+  serveRoutes(app, source, version, live);
+  if (live) serveLive(app, live);
 }
 
 async function listen(app: FastifyInstance, port: number, host: string): Promise<void> {

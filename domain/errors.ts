@@ -96,6 +96,38 @@ export const catalogue = {
     "the capture filter does not compile: {detail}",
     "it is libpcap's language: man pcap-filter",
   ),
+  CAPTURE_RING_OVERFLOW: entry(
+    "{path}: a ring was full, {packets} packets were dropped in the last second",
+    "gaps of that time are marked suspect; raise capture.ring.blocks or capture.threads, or pin (tapline tune {path})",
+  ),
+  CAPTURE_RING_SHRUNK: entry(
+    "{path}: the rings have {bytes} bytes instead of {wanted}: the kernel had no more memory in one piece",
+    "lower capture.ring.blockKiB, or free memory and restart",
+  ),
+  CAPTURE_RING_UNLOCKED: entry(
+    "{path}: the ring's memory is not locked",
+    "grant CAP_IPC_LOCK or raise LimitMEMLOCK, else it may be swapped out",
+  ),
+  CAPTURE_MERGED: entry(
+    "{path} delivers merged packets: of their sequence numbers only the first is seen",
+    "turn the offloads that merge off: tapline tune {path}",
+  ),
+  LEDGER_RESIDUE: entry(
+    "{path}: the ledger does not balance by {packets} packets",
+    "this is a fault in tapline: please report it with /api/v1/ledger",
+  ),
+  SENSOR_DEGRADED: entry(
+    "the memory budget holds the sensor back: {rung}, {detail}",
+    "raise budget.memoryMiB, or watch less: capture.filter, interfaces, analysis.maxFlows",
+  ),
+  PINNING_DRIFT: entry(
+    "{count} settings of CPUs or interrupts are not as wanted ({detail})",
+    "see /api/v1/pinning; irqbalance moves interrupts: stop it, or tell it to leave these alone (--banirq)",
+  ),
+  CONFIG_NEEDS_RESTART: entry(
+    "the new configuration was applied but for {paths}",
+    "restart the sensor for these: systemctl restart tapline-sensor",
+  ),
   ENGINE_MISSING: entry("the native engine does not load: {detail}", "run: make build"),
   TRUTH_UNREADABLE: entry(
     "{path} is not a truth file: {detail}",

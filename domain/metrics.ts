@@ -6,11 +6,11 @@ interface Metric {
 }
 const metric = (help: string, ...labels: string[]): Metric => ({ help, labels });
 
-interface TypedMetric extends Metric {
-  readonly type: "counter" | "gauge";
+interface TypedMetric<Type extends "counter" | "gauge"> extends Metric {
+  readonly type: Type;
 }
-const counter = (help: string, ...labels: string[]): TypedMetric => ({ help, labels, type: "counter" });
-const gauge = (help: string, ...labels: string[]): TypedMetric => ({ help, labels, type: "gauge" });
+const counter = (help: string, ...labels: string[]): TypedMetric<"counter"> => ({ help, labels, type: "counter" });
+const gauge = (help: string, ...labels: string[]): TypedMetric<"gauge"> => ({ help, labels, type: "gauge" });
 
 /** Of the newest run in a database: gauges, because the next run starts again from nothing. */
 export const runMetrics = {
@@ -93,6 +93,6 @@ export const sensorMetrics = {
   tapline_bus_findings_total: counter("Findings by what became of them", "outcome"),
   tapline_bus_waiting_findings: gauge("Findings not acknowledged yet"),
   tapline_bus_unsent_reports_total: counter("Reports not sent because NATS was away"),
-} as const satisfies Record<string, TypedMetric>; // biome-ignore format: a table
+} as const satisfies Record<string, TypedMetric<"counter"> | TypedMetric<"gauge">>; // biome-ignore format: a table
 
 export const interfaceLabels = 64;

@@ -2,16 +2,21 @@
 // never fall; what is a rate or a level says so. Names as in api/schemas.ts. Unknown fields are dropped, so that an older reader
 // understands a newer sensor.
 import { z } from "zod";
-import { protocols } from "./vocabulary.ts";
+import { portStates, protocols, rungs, storeStates } from "./vocabulary.ts";
 
 const count = z.int().min(0);
 const level = count.describe("at this moment");
 const time = z.string().describe("ISO 8601 with nine digits of fraction, UTC");
 const counts = z.record(z.string(), count);
 
-const reportedInterface = z.object({
+export const reportedInterface = z.object({
   interface: z.string(),
-  state: z.enum(["up", "down", "absent"]),
+  state: z.enum(portStates),
+  since: time.describe("when that state began"),
+  problem: z
+    .object({ code: z.string(), detail: z.string() })
+    .nullable()
+    .describe("why it is not watched although it is there"),
   seen: count,
   ring_drops: count,
   in_flight: level,
@@ -22,6 +27,13 @@ const reportedInterface = z.object({
   untracked: counts,
   residue: z.int(),
   bytes: count,
+  super_packets: count.describe("frames that an offload had merged: of their numbers only the first is seen"),
+  segments: count.describe("packets in those"),
+  partial_checksums: count,
+  ring_full: count.describe("times a ring was full"),
+  ring_bytes: level,
+  ring_wanted: level.describe("more than ring_bytes when memory was short"),
+  ring_locked: z.boolean(),
   packets_per_second: z.number().min(0),
   bits_per_second: z.number().min(0),
   beside: z
@@ -37,6 +49,8 @@ const reportedInterface = z.object({
     ),
 });
 
+export type ReportedInterface = z.output<typeof reportedInterface>;
+
 const reportedProtocol = z.object({
   protocol: z.enum(protocols),
   flows: count,
@@ -50,7 +64,11 @@ const reportedProtocol = z.object({
   reordered: count,
   duplicate: count,
   late: count,
+  jumps: count,
+  outliers: count,
+  restarts: count,
 });
+export type ReportedProtocol = z.output<typeof reportedProtocol>;
 
 /** A condition as it stands. */
 export const condition = z.object({
@@ -77,21 +95,19 @@ export const sensorReport = z.object({
   lost: count,
   gaps: count,
   suspect_gaps: count,
-  rung: count.describe("how far down the ladder of degradation: 0 is none"),
-  store: z
-    .object({
-      state: z.enum(["writing", "failing", "off"]),
-      waiting: level.describe("records not yet written"),
-      dropped: count.describe("records that could not be kept"),
-      bytes: level.describe("size of the database"),
-    })
-    .partial()
-    .required({ state: true }),
+  rung: z.enum(rungs).describe("how far down the ladder of degradation"),
+  store: z.object({
+    state: z.enum(storeStates),
+    waiting_bytes: level.describe("results not written yet"),
+    dropped: count.describe("results that could not be kept while nothing could be written"),
+    bytes: level.describe("size of the database"),
+  }),
   bus: z.object({
     accepted: count.describe("findings: accepted = acknowledged + waiting + overflowed"),
     acknowledged: count,
     waiting: level,
     overflowed: count,
+    untold: count.describe("gaps beyond what is told one by one in a second: in the sums and the database, not among the findings"),
     unsent_reports: count,
     reconnects: count,
   }),

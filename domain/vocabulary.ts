@@ -51,3 +51,9 @@ export type BlindReason = keyof typeof blindReasons;
 /** What a live interface is at the moment. */
 export const portStates = ["watching", "down", "absent", "removed"] as const;
 export type PortState = (typeof portStates)[number];
+/** What the memory budget has made a sensor give up, least first; each rung includes those before it. */
+export const rungs = ["none", "fewer_flows", "shorter_windows", "sampling"] as const;
+export type Rung = (typeof rungs)[number];
+
+/** How a sensor's database stands: full is waited out, failed is not. */
+export const storeStates = ["writing", "full", "failed"] as const;

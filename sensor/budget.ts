@@ -8,6 +8,8 @@
 // there was room for twice as many. What was allocated is not given back to the kernel, so prevention is the point: the
 // cap comes from the budget before the memory is used; measured memory above the budget lowers it further.
 
+import type { Rung } from "#domain/vocabulary.ts";
+
 export interface Configured {
   readonly maxFlows: number;
   readonly idleNs: number;
@@ -32,9 +34,6 @@ export interface Settings {
   /** one flow in this many is followed */
   readonly sample: number;
 }
-
-export const rungs = ["none", "fewer_flows", "shorter_windows", "sampling"] as const;
-export type Rung = (typeof rungs)[number];
 
 /** What a live flow takes: its two rows of the table, its place in the index, its tombstone's share, and a window for some. */
 const bytesPerFlow = 176;
