@@ -185,8 +185,9 @@ export class FindingPublisher {
       const named = headers();
       named.set("Nats-Msg-Id", `${run}-${batch.number}`);
       const answer = await session.request(this.#subject, batch.payload, { headers: named, timeout: acknowledgeMs });
-      const { error, duplicate } = answer.json<{ error?: ApiError; duplicate?: boolean }>();
+      const { error, stream, duplicate } = answer.json<{ error?: ApiError; stream?: string; duplicate?: boolean }>();
       if (error) throw this.#refusal(error);
+      if (!stream) throw new Error("somebody else than a stream answered"); // a subscriber that answers keeps nothing
       if (duplicate === true) this.#duplicates++;
       this.#buffer.acknowledge(batch);
       this.#sent.delete(batch);

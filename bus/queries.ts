@@ -153,8 +153,7 @@ export class QueryService {
     let path = message.subject;
     try {
       path = parseQuestion(message.data);
-      await this.#send(message, await this.#options.answer(path));
-      this.#figures.answered++;
+      if (await this.#send(message, await this.#options.answer(path))) this.#figures.answered++;
     } catch (cause) {
       const error =
         cause instanceof TaplineError
@@ -171,12 +170,12 @@ export class QueryService {
     }
   }
 
-  async #send(message: ServiceMsg, { status, type, body }: Answer): Promise<void> {
+  async #send(message: ServiceMsg, { status, type, body }: Answer): Promise<boolean> {
     const large = body.length >= largeBytes;
     const data = large ? await gzip(body, { level: constants.Z_BEST_SPEED }) : body;
     const limit = (this.#options.connection.session?.info?.max_payload ?? 1 << 20) - headerRoom;
     if (data.length > limit) throw new TaplineError("BUS_ANSWER_TOO_LARGE", { bytes: data.length, limit });
-    this.#respond(message, data, status, type, large);
+    return this.#respond(message, data, status, type, large);
   }
 
   #problem(message: ServiceMsg, error: TaplineError, instance: string): void {
@@ -184,7 +183,14 @@ export class QueryService {
     this.#respond(message, body, error.status, problemType, false, error.code);
   }
 
-  #respond(message: ServiceMsg, data: Uint8Array, status: number, type: string, packed: boolean, code?: string): void {
+  #respond(
+    message: ServiceMsg,
+    data: Uint8Array,
+    status: number,
+    type: string,
+    packed: boolean,
+    code?: string,
+  ): boolean {
     const named = headers();
     named.set("Tapline-Status", String(status));
     named.set("Content-Type", type);
@@ -195,11 +201,12 @@ export class QueryService {
       named.set("Nats-Service-Error", code ?? `status ${status}`);
     }
     try {
-      message.respond(data, { headers: named });
+      return message.respond(data, { headers: named });
     } catch (cause) {
       // The session it came by has ended; the asker's request ends with a time-out.
       if (!isClosed(cause)) throw cause;
       this.#figures.unsent++;
+      return false;
     }
   }
 }

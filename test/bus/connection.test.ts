@@ -42,7 +42,7 @@ test("a server that accepts and never answers delays nothing, is told once, and 
   await using silent = await Listener.start();
   const began = performance.now();
   await using end = new SensorEnd(silent.url, { attemptMs: 100 });
-  expect(performance.now() - began).toBeLessThan(100);
+  expect(performance.now() - began).toBeLessThan(500);
   expect(end.connection.state.state).toBe("connecting");
   await until("several attempts", () => silent.accepted >= 4);
   expect(end.raised).toEqual(["BUS_SILENT"]);
@@ -259,7 +259,9 @@ test("a drain delivers what was published, and ends in time when the server hang
   await using end = new SensorEnd(server.url);
   await end.connected();
   for (let i = 0; i < 1000; i++) end.connection.session?.publish("drained", "x".repeat(1000));
+  const asked = performance.now();
   await end.connection.drain(5000);
+  expect(performance.now() - asked).toBeLessThan(3000);
   expect(end.connection.state.state).toBe("closed");
   await session.flush();
   expect(arrived).toBe(1000);

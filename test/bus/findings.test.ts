@@ -1,4 +1,6 @@
+import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { connect } from "nats";
 import { expect, test } from "vitest";
 import type { FindingPublisher } from "#bus/findings.ts";
 import { findingStream, findingSubject } from "#domain/subjects.ts";
@@ -102,7 +104,7 @@ test("a server that stops answering, and goes on later, stores nothing twice", a
 test("without JetStream findings wait and it is said; when it comes they arrive", async () => {
   await using server = await NatsServer.start({ jetstream: false });
   await using end = new SensorEnd(server.url);
-  const publisher = end.publisher();
+  const publisher = end.publisher({ pauseMs: [60_000, 60_000] }); // which a new connection cuts short
   for (const n of range(0, 10)) publisher.add(gap(n));
   await until("told", () => end.raised.includes("BUS_NO_JETSTREAM"));
   expect(publisher.figures.waiting).toBe(10);
@@ -110,6 +112,24 @@ test("without JetStream findings wait and it is said; when it comes they arrive"
   await server.up(`jetstream { store_dir: "${server.dir}/js" }`);
   await settled(publisher);
   expect(end.conditions.list()).toEqual([]);
+});
+
+test("an answer that is not a stream's acknowledges nothing", async () => {
+  await using server = await NatsServer.start({
+    config:
+      "authorization { users: [ { user: u, password: p, permissions: { publish: [ 'tapline.>' ], subscribe: [ '_INBOX.>' ] } }, { user: admin, password: admin } ] }",
+  });
+  const session = await connect({ servers: server.url, user: "admin", pass: "admin" });
+  session.subscribe("tapline.>", { callback: (_error, message) => void message.respond("{}") });
+  await session.flush();
+  const path = `${server.dir}/user`;
+  writeFileSync(path, "u:p");
+  await using end = new SensorEnd(server.url, { credentials: { kind: "user", path } });
+  const publisher = end.publisher();
+  publisher.add(gap(0));
+  await until("told", () => end.raised.includes("BUS_STREAM_REFUSED"));
+  expect(publisher.figures).toMatchObject({ acknowledged: 0, waiting: 1 });
+  await session.close();
 });
 
 test("a stream that was deleted is made again", async () => {
@@ -161,6 +181,31 @@ test("a full stream that refuses is told, and findings arrive when it has room",
   await settled(publisher);
   expect(numbersOf((await stored(session)).batches)).toEqual([0, 1]);
   expect(end.conditions.list()).toEqual([]);
+  await session.close();
+});
+
+test("while one batch is refused none overtakes it", async () => {
+  await using server = await NatsServer.start();
+  const session = await reader(server.url);
+  const manager = await session.jetstreamManager();
+  const { config } = await manager.streams.add({
+    name: findingStream(place.fleet),
+    subjects: ["tapline.>"],
+    max_bytes: 50_000,
+    discard: "new" as never,
+  });
+  await using end = new SensorEnd(server.url);
+  const publisher = end.publisher();
+  publisher.add(gap(0));
+  await settled(publisher);
+  publisher.add(gap(1, "x".repeat(60_000))); // there is no room for this one
+  await until("told", () => end.raised.includes("BUS_STREAM_REFUSED"));
+  publisher.add(gap(2)); // and there would be for this one
+  const { retries } = publisher.figures;
+  await until("tried again", () => publisher.figures.retries > retries + 1);
+  await manager.streams.update(config.name, { ...config, max_bytes: 1_000_000 });
+  await settled(publisher);
+  expect(numbersOf((await stored(session)).batches)).toEqual([0, 1, 2]);
   await session.close();
 });
 

@@ -113,6 +113,11 @@ test("a sensor may not speak for another node, and says so", async () => {
   expect(end.raised).toEqual(["BUS_NOT_PERMITTED"]);
   expect(end.conditions.list()[0]?.message).toContain(`publish to ${reportSubject(other)}`);
 
+  const findings = end.publisher({ place: other });
+  findings.add(gap(1));
+  await until("told", () => end.conditions.list().some(({ message }) => message.includes("finding.edge.node-2")));
+  expect(findings.figures).toMatchObject({ accepted: 1, waiting: 1, acknowledged: 0 });
+
   const service = new QueryService({
     connection: end.connection,
     place: other,

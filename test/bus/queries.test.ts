@@ -194,7 +194,13 @@ test("a drain takes no more questions and finishes those under way", async () =>
   await expect(asked.asker.request(querySubject(place), '{"path":"/healthz"}', { timeout: 500 })).rejects.toThrow(
     "503",
   );
+  let ended = false;
+  const end = drained.then(() => {
+    ended = true;
+  });
+  await sleep(100);
+  expect(ended).toBe(false);
   gate.resolve();
-  await drained;
+  await end;
   expect((await under).status).toBe(200);
 });
