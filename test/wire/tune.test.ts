@@ -150,8 +150,11 @@ test("values that could not be kept are not touched; a damaged file, and one of 
   expect(await bench.features()).toEqual({ gro: "off", list: "off" });
 });
 
-test("an interface that carries addresses is no reason to warn, unless its link would be reset", async () => {
+test("an interface that carries an address is warned of, by name", async () => {
   await using bench = await Bench.merging();
-  await bench.network.in(bench.network.receiver, "ip", "addr", "add", "10.9.1.1/24", "dev", "far");
   expect((await bench.tune([])).stdout).not.toContain("warning:");
+  await bench.network.in(bench.network.receiver, "ip", "addr", "add", "10.9.1.1/24", "dev", "far");
+  const { stdout } = await bench.tune([]);
+  expect(stdout).toContain("warning: far carries 10.9.1.1: without receive offload");
+  expect(stdout).not.toContain("SSH");
 });
