@@ -106,7 +106,7 @@ test("what somebody put back in between is said, and stays restorable after a se
   await bench.ethtool("-K", "far", "gro", "on");
   const restored = await bench.tune(["--restore"]);
   expect(restored.code).toBe(0);
-  expect(restored.stdout).toMatch(/^feature\.rx-gro +on +on +– was already so$/m);
+  expect(restored.stdout).toMatch(/^generic receive offload +on +on +– was already so$/m);
 
   await bench.tune(["--apply"]);
   await bench.ethtool("-K", "far", "gro", "on");
@@ -120,10 +120,11 @@ test("without CAP_NET_ADMIN each setting that could not be made is named, and no
   const refused = await bench.tune(["--apply"], "setpriv", "--bounding-set=-net_admin");
   expect(refused.code).toBe(1);
   expect(refused.stdout.replace(/\s+/g, " ")).toContain(
-    "feature.rx-gro: changing far needs CAP_NET_ADMIN (ETHTOOL_NOT_PERMITTED) feature.rx-gro-list: changing far",
+    "generic receive offload: changing far needs CAP_NET_ADMIN (ETHTOOL_NOT_PERMITTED) receive offload by lists: changing",
   );
   expect(await bench.features()).toEqual({ gro: "on", list: "on" });
   expect(existsSync(bench.state)).toBe(false);
+  expect(refused.stdout).not.toContain("To take it back");
 
   // And a restore that is refused can be made up for.
   await bench.tune(["--apply"]);
