@@ -2,6 +2,7 @@
 import { applyChanges, controls, restoreChanges, type Outcome } from "#host/tune-apply.ts";
 import { tuneFacts } from "#host/tune-facts.ts";
 import { tunePlan, type TuneItem, type TunePlan } from "#host/tune.ts";
+import { settingWords } from "#host/ethtool-values.ts";
 import { readEthtool } from "#host/ethtool.ts";
 import { UsageError } from "./arguments.ts";
 import { paragraph, styled, table, type Cell, type Column } from "./table.ts";
@@ -61,8 +62,15 @@ const shown = (value: Outcome["after"]): string =>
   value === undefined ? "–" : value === true ? "on" : value === false ? "off" : String(value);
 
 function outcomesText(outcomes: readonly Outcome[]): string {
-  const rows = outcomes.map(({ key, before, after, result }) => [key, shown(before), shown(after), results[result]]);
-  const failures = outcomes.flatMap(({ key, why }) => (why === undefined ? [] : [paragraph(`${key}: ${why}`)]));
+  const rows = outcomes.map(({ key, before, after, result }) => [
+    settingWords(key),
+    shown(before),
+    shown(after),
+    results[result],
+  ]);
+  const failures = outcomes.flatMap(({ key, why }) =>
+    why === undefined ? [] : [paragraph(`${settingWords(key)}: ${why}`)],
+  );
   return [table([left("setting"), left("from"), left("to"), left("result")], rows), ...failures, ""].join("\n");
 }
 
@@ -97,9 +105,9 @@ export function tune(name: string, { apply, restore, state, json }: TuneArgument
   const outcomes = applyChanges(name, changes, path, controls(name));
   if (json === true) printJson({ ...plan, applied: true, state: path, outcomes });
   else if (outcomes.length === 0) print("Nothing to change.");
-  else
-    print(
-      `${outcomesText(outcomes)}\nThe values before are in ${path}. To take it back: tapline tune ${name} --restore`,
-    );
+  else {
+    const kept = `\nThe values before are in ${path}. To take it back: tapline tune ${name} --restore`;
+    print(outcomesText(outcomes).trimEnd() + (outcomes.some(({ result }) => result === "set") ? `\n${kept}` : ""));
+  }
   return outcomes.some(({ result }) => result === "failed") ? 1 : 0;
 }

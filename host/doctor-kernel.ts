@@ -1,27 +1,16 @@
 // The part of the examination that concerns the kernel: what it lets this process do, and its limits.
 import { existsSync } from "node:fs";
 import type { HostProbe, Probe } from "#native/engine.ts";
-import { effectiveCapabilities, type Capability } from "./capabilities.ts";
+import { captureCapabilities, heldCapabilities } from "./capabilities.ts";
 import { check, type Check } from "./check.ts";
 import { readLine, type Roots } from "./tune-facts.ts";
 
-const wantedCapabilities: readonly { name: Capability; why: string; needed: boolean }[] = [
-  { name: "CAP_NET_RAW", needed: true, why: "opens the packet sockets that a capture reads from" },
-  {
-    name: "CAP_BPF",
-    needed: false,
-    why: "loads the program that spreads flows over threads; without it a simpler one does, less evenly",
-  },
-  { name: "CAP_IPC_LOCK", needed: false, why: "keeps the packet rings in memory, whatever RLIMIT_MEMLOCK says" },
-  { name: "CAP_NET_ADMIN", needed: false, why: "changes rings and offloads (tapline tune), threaded NAPI and RPS" },
-];
-
 export function capabilityChecks({ proc }: Roots, probe: HostProbe, program: string): Check[] {
-  const held = effectiveCapabilities(readLine(`${proc}/self/status`) ?? "");
+  const held = heldCapabilities({ proc });
   // All at once: setcap replaces what a program had.
-  const all = wantedCapabilities.map(({ name }) => name.toLowerCase()).join(",");
+  const all = captureCapabilities.map(({ name }) => name.toLowerCase()).join(",");
   const remedy = `run as root, or: sudo setcap ${all}+ep ${program}`;
-  return wantedCapabilities.map(({ name, needed, why }) => {
+  return captureCapabilities.map(({ name, needed, why }) => {
     const lockedAnyway = name === "CAP_IPC_LOCK" && !held.has(name) && probe.capture.ringLocked.outcome === "works";
     const found = held.has(name) ? "held" : lockedAnyway ? "not held, but 16 MiB could be locked" : "not held";
     return check(name, held.has(name) || lockedAnyway, found, why, remedy, needed ? "missing" : "warning");
@@ -48,6 +37,7 @@ export function kernelChecks({ proc, sys }: Roots, { capture }: HostProbe): Chec
   const release = readLine(`${proc}/sys/kernel/osrelease`) ?? "unknown";
   const btf = existsSync(`${sys}/kernel/btf/vmlinux`);
   const bpffs = (readLine(`${proc}/self/mounts`) ?? "").split("\n").some((line) => line.split(" ")[2] === "bpf");
+  const built = "boot a kernel built with CONFIG_PACKET=y; where memory is short, free some";
   const newer = "boot a kernel of 6.2 or later";
   const privileges = "see the capabilities above; in a container, its seccomp profile may forbid it";
   return [
@@ -59,8 +49,8 @@ export function kernelChecks({ proc, sys }: Roots, { capture }: HostProbe): Chec
       newer,
     ),
     tried("packet socket", capture.packetSocket, "every frame comes through one", privileges, "missing"),
-    tried("packet ring", capture.packetRing, "TPACKET_V3: frames in shared memory, 16 MiB tried", newer, "missing"),
-    tried("fanout", capture.fanout, "several threads share an interface's frames", newer, "missing"),
+    tried("packet ring", capture.packetRing, "TPACKET_V3: frames in shared memory, 16 MiB tried", built, "missing"),
+    tried("fanout", capture.fanout, "several threads share an interface's frames", built, "missing"),
     tried(
       "own frames left out",
       capture.ignoreOutgoing,
@@ -130,7 +120,7 @@ const mebibytes = (bytes: number): string => (bytes === Infinity ? "unlimited" :
 
 export function limitChecks({ proc }: Roots): Check[] {
   const locked = lockedMemory(proc);
-  const exempt = effectiveCapabilities(readLine(`${proc}/self/status`) ?? "").has("CAP_IPC_LOCK");
+  const exempt = heldCapabilities({ proc }).has("CAP_IPC_LOCK");
   return [
     check(
       "RLIMIT_MEMLOCK",

@@ -43,3 +43,15 @@ export const harmless: readonly (Offload & { readonly because: string })[] = [
 /** Counters by which drivers say that they, or the cloud around them, dropped what arrived. */
 export const losses =
   /_allowance_exceeded$|^rx_(?:out_of_buffer|no_buffer_count|missed_errors|fifo_errors|discards?|dropped|drops|no_dma_resources|nobuf|buff_alloc_err|discards_phy)$/;
+
+const others: Readonly<Record<string, string>> = {
+  "ring.rx": "receive ring",
+  "coalesce.adaptiveRx": "adaptive interrupt delay",
+  "coalesce.rxUsecs": "interrupt delay, µs",
+};
+
+/** The key of a change in words, as the plan names it. */
+export function settingWords(key: string): string {
+  const offload = merging.find(({ feature }) => key === `feature.${feature}`);
+  return offload?.words ?? others[key] ?? key.replace(/^irq\./, "interrupt ");
+}

@@ -108,13 +108,16 @@ describe("interrupts", () => {
   ])("a list of CPUs: %j", (text, cpus) => expect([...cpusOf(text)]).toEqual(cpus));
 });
 
-test("a link reset is warned of where it would be felt", () => {
+test("a link reset, and what it costs to go without offloads, are warned of where they would be felt", () => {
   expect(tunePlan(facts).warnings).toEqual([]);
-  const [warning = ""] = tunePlan({ ...facts, defaultRoute: true, addresses: ["192.0.2.7"] }).warnings;
-  expect(warning).toContain("eth1 carries the default route and 192.0.2.7");
-  // Nothing to change in the rings: nothing to warn of.
-  const long = { ...withEthtool({ rings: { value: { rx: 4096, rxMax: 4096 } } }), defaultRoute: true };
-  expect(tunePlan(long).warnings).toEqual([]);
+  const { warnings } = tunePlan({ ...facts, defaultRoute: true, addresses: ["192.0.2.7"] });
+  expect(warnings).toEqual([
+    expect.stringMatching(/^eth1 carries the default route and 192.0.2.7: .*SSH too/),
+    expect.stringMatching(/^eth1 carries the default route and 192.0.2.7: without receive offload/),
+  ]);
+  // Nothing to change that would be felt: nothing to warn of.
+  const quiet = withEthtool({ rings: { value: { rx: 4096, rxMax: 4096 } }, features: { value: { "rx-gro": off } } });
+  expect(tunePlan({ ...quiet, defaultRoute: true }).warnings).toEqual([]);
 });
 
 /** Two nodes of 32 CPUs; the loopback interface stands for a virtio NIC on node 1 with two interrupts, 90 and 91. */
@@ -153,6 +156,17 @@ describe("a machine with two nodes", () => {
       ],
       defaultRoute: true,
     });
+  });
+
+  test("a default route of IPv6 counts, one of another interface does not", () => {
+    using machine = twoNodes();
+    const zeros = "0".repeat(32);
+    const row = (name: string) => `${zeros} 00 ${zeros} 00 fe80${"0".repeat(28)} 00000400 1 0 00000003 ${name}\n`;
+    machine.write("proc/net/route", "Iface\tDestination\n");
+    machine.write("proc/net/ipv6_route", row("eth9"));
+    expect(tuneFacts("lo", rootsOf(machine)).defaultRoute).toBe(false);
+    machine.write("proc/net/ipv6_route", row("eth9") + row("lo"));
+    expect(tuneFacts("lo", rootsOf(machine)).defaultRoute).toBe(true);
   });
 
   test("interrupts go to the device's node and come back; what somebody moved since stays theirs", () => {

@@ -201,15 +201,24 @@ const resets = (key: string): boolean =>
   key.startsWith("ring.") || key === "feature.rx-lro" || key === "feature.rx-gro-hw";
 
 function warningsFor({ interface: name, defaultRoute, addresses }: TuneFacts, items: readonly TuneItem[]): string[] {
-  if (!items.some(({ changes }) => changes.some(({ key }) => resets(key)))) return [];
+  const keys = items.flatMap(({ changes }) => changes.map(({ key }) => key));
   const carries = [
     ...(defaultRoute ? ["the default route"] : []),
     ...(addresses.length > 0 ? [addresses.join(", ")] : []),
-  ];
-  if (carries.length === 0) return [];
-  return [
-    `${name} carries ${carries.join(" and ")}: many drivers reset the link for a new ring size or hardware offload, and all its traffic, SSH too, stops for a moment`,
-  ];
+  ].join(" and ");
+  if (carries === "") return [];
+  const warnings: string[] = [];
+  if (keys.some(resets)) {
+    warnings.push(
+      `${name} carries ${carries}: many drivers reset the link for a new ring size or hardware offload, and all its traffic, SSH too, stops for a moment`,
+    );
+  }
+  if (keys.some((key) => key.startsWith("feature."))) {
+    warnings.push(
+      `${name} carries ${carries}: without receive offload, TCP that this node itself receives there costs it more processor time`,
+    );
+  }
+  return warnings;
 }
 
 export function tunePlan(facts: TuneFacts): TunePlan {

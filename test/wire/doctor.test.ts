@@ -84,7 +84,7 @@ test("a user without any right: all are named one by one, what was not tried say
   expect(of("CAP_NET_RAW")?.verdict).toBe("missing");
   expect(of("packet ring")).toMatchObject({
     verdict: "not applicable",
-    found: "not tried: there is no packet socket to try it on",
+    found: "not tried: no packet socket",
   });
   expect(of("interrupts")).toMatchObject({ verdict: "warning", found: "cannot be moved (EACCES)" });
   expect(of("store")?.verdict).toBe("warning");

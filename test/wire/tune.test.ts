@@ -106,7 +106,7 @@ test("what somebody put back in between is said, and stays restorable after a se
   await bench.ethtool("-K", "far", "gro", "on");
   const restored = await bench.tune(["--restore"]);
   expect(restored.code).toBe(0);
-  expect(restored.stdout).toMatch(/^feature\.rx-gro +on +on +– was already so$/m);
+  expect(restored.stdout).toMatch(/^generic receive offload +on +on +– was already so$/m);
 
   await bench.tune(["--apply"]);
   await bench.ethtool("-K", "far", "gro", "on");
@@ -120,10 +120,11 @@ test("without CAP_NET_ADMIN each setting that could not be made is named, and no
   const refused = await bench.tune(["--apply"], "setpriv", "--bounding-set=-net_admin");
   expect(refused.code).toBe(1);
   expect(refused.stdout.replace(/\s+/g, " ")).toContain(
-    "feature.rx-gro: changing far needs CAP_NET_ADMIN (ETHTOOL_NOT_PERMITTED) feature.rx-gro-list: changing far",
+    "generic receive offload: changing far needs CAP_NET_ADMIN (ETHTOOL_NOT_PERMITTED) receive offload by lists: changing",
   );
   expect(await bench.features()).toEqual({ gro: "on", list: "on" });
   expect(existsSync(bench.state)).toBe(false);
+  expect(refused.stdout).not.toContain("To take it back");
 
   // And a restore that is refused can be made up for.
   await bench.tune(["--apply"]);
@@ -150,8 +151,11 @@ test("values that could not be kept are not touched; a damaged file, and one of 
   expect(await bench.features()).toEqual({ gro: "off", list: "off" });
 });
 
-test("an interface that carries addresses is no reason to warn, unless its link would be reset", async () => {
+test("an interface that carries an address is warned of, by name", async () => {
   await using bench = await Bench.merging();
-  await bench.network.in(bench.network.receiver, "ip", "addr", "add", "10.9.1.1/24", "dev", "far");
   expect((await bench.tune([])).stdout).not.toContain("warning:");
+  await bench.network.in(bench.network.receiver, "ip", "addr", "add", "10.9.1.1/24", "dev", "far");
+  const { stdout } = await bench.tune([]);
+  expect(stdout).toContain("warning: far carries 10.9.1.1: without receive offload");
+  expect(stdout).not.toContain("SSH");
 });

@@ -110,7 +110,7 @@ std::vector<Probe> probe_capture() {
   out.push_back(result("packetSocket", ring.fd >= 0));
   if (ring.fd < 0) {
     for (const char* name : {"packetRing", "ringLocked", "fanout", "ignoreOutgoing", "fanoutProgram"})
-      out.push_back({name, Outcome::Unknown, "there is no packet socket to try it on"});
+      out.push_back({name, Outcome::Unknown, "no packet socket"});
     return out;
   }
   tpacket_req3 request{};
@@ -128,13 +128,12 @@ std::vector<Probe> probe_capture() {
     out.push_back(result("ringLocked", at != MAP_FAILED));
     if (at != MAP_FAILED) munmap(at, kBytes);
   } else {
-    out.push_back({"ringLocked", Outcome::Unknown, "there is no ring to try it on"});
+    out.push_back({"ringLocked", Outcome::Unknown, "no packet ring"});
   }
   // With a program, as the capture does; the classic kind, which needs no more than the socket.
   const bool grouped = join(ring, PACKET_FANOUT_CBPF);
   out.push_back(result("fanout", grouped));
-  out.push_back(grouped ? ignore_outgoing()
-                        : Probe{"ignoreOutgoing", Outcome::Unknown, "there is no fanout group to try it on"});
+  out.push_back(grouped ? ignore_outgoing() : Probe{"ignoreOutgoing", Outcome::Unknown, "no fanout group"});
   FanoutProgram program;
   if (const CaptureStatus status = program.load(); !status.ok()) {
     out.push_back({"fanoutProgram", Outcome::Fails, status.detail});
