@@ -212,12 +212,12 @@ function sameInterface({ interfaces }: { interfaces?: unknown }, context: z.Refi
   const seen = new Set<unknown>();
   for (const [i, entry] of (Array.isArray(interfaces) ? interfaces : []).entries()) {
     const name: unknown = (entry as { name?: unknown } | null)?.name;
-    if (name === undefined) continue;
+    if (typeof name !== "string") continue;
     if (seen.has(name))
       context.addIssue({
         code: "custom",
         path: ["interfaces", i, "name"],
-        message: `is ${String(name)} a second time`,
+        message: `is ${name} a second time`,
       });
     seen.add(name);
   }

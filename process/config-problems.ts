@@ -29,7 +29,7 @@ function shown(value: unknown): string {
   if (typeof value === "object") return "a section of keys";
   if (typeof value === "string")
     return `the text ${JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)}`;
-  return String(value);
+  return `${value as number | boolean}`;
 }
 
 const list = (words: readonly string[]): string =>
