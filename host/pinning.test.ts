@@ -1,17 +1,15 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { cpuListText } from "./cpu-list.ts";
 import { readInterfaces } from "./interfaces.ts";
 import { queueIrqs, readInterrupts } from "./irqs.ts";
-import { type MadeMachine, type MadeNic, writeMachine } from "./machine-tree.ts";
+import { machineFolder, type MadeMachine, type MadeNic, writeMachine } from "./machine-tree.ts";
 import { type InterfacePlan, type PinningPolicy, plan, type Planned } from "./pinning.ts";
 import { readTopology } from "./topology.ts";
 
 let folder = "";
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "tapline-host-"));
+  folder = machineFolder();
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 

@@ -72,7 +72,8 @@ const meanings: Readonly<Record<string, string>> = {
   EACCES: "this process lacks the right to write it",
   EROFS:
     "it is mounted read-only here; mount the host's own (/proc/irq at /host/irq, say) and name it as the root for IRQs",
-  EOPNOTSUPP: "this interface has no NAPI to run in a thread",
+  // Node's name for EOPNOTSUPP
+  ENOTSUP: "this interface has no NAPI to run in a thread",
   ENOENT: "there is no such setting here",
 };
 const meaning = (code: string): string => (meanings[code] === undefined ? code : `${meanings[code]} (${code})`);
