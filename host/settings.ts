@@ -47,7 +47,12 @@ export function wantedBy(plans: readonly InterfacePlan[]): Wanted[] {
         )
       : []),
     ...("desired" in threaded
-      ? threaded.desired.map(({ cpus: _, ...one }): Wanted => ({ setting: { item: "threaded", ...one }, desired: "1" }))
+      ? threaded.desired.map(
+          (one): Wanted => ({
+            setting: { item: "threaded", interface: one.interface, index: one.index },
+            desired: "1",
+          }),
+        )
       : []),
   ]);
 }

@@ -38,8 +38,9 @@ class Agent {
   readonly #lines: AsyncIterator<string>;
 
   constructor(what: PinTask, launch: readonly string[] = []) {
-    const [command = node, ...before] = [...launch, node];
-    this.#child = spawn(command, [...before, program, JSON.stringify(what)], { stdio: ["pipe", "pipe", "inherit"] });
+    // What launches becomes the agent (ip netns exec and unshare do), so that a signal reaches it.
+    const [command = node, ...rest]: readonly string[] = [...launch, node, program, JSON.stringify(what)];
+    this.#child = spawn(command, rest, { stdio: ["pipe", "pipe", "inherit"] });
     this.#lines = createInterface(this.#child.stdout as NodeJS.ReadableStream)[Symbol.asyncIterator]();
   }
 
