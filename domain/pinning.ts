@@ -2,6 +2,7 @@
 // the agent's report speak by this schema.
 import { z } from "zod";
 
+const keysOf = <Key extends string>(list: Record<Key, string>) => Object.keys(list) as [Key, ...Key[]];
 const count = z.int().min(0);
 const cpus = z.string().describe('CPUs as the kernel lists them: "0-3,8"');
 const time = z.string().describe("ISO 8601 with nine digits of fraction, UTC");
@@ -18,15 +19,7 @@ export const pinnedItems = {
   threaded: "whether NAPI runs in threads of its own",
   napi: "such a thread: the CPUs it may run on",
 } as const;
-export const pinnedItemNames = [
-  "thread",
-  "memory",
-  "irq",
-  "rps",
-  "threaded",
-  "napi",
-] as const satisfies readonly (keyof typeof pinnedItems)[];
-export type PinnedItem = (typeof pinnedItemNames)[number];
+export type PinnedItem = keyof typeof pinnedItems;
 
 /** What became of a setting when the old state was put back. */
 export const restoreResults = {
@@ -36,13 +29,6 @@ export const restoreResults = {
   gone: "the interrupt, interface or thread is no more",
   failed: "the kernel refused; it is tried again at the next start",
 } as const;
-export const restoreResultNames = [
-  "restored",
-  "unchanged",
-  "foreign",
-  "gone",
-  "failed",
-] as const satisfies readonly (keyof typeof restoreResults)[];
 
 const pinned = z.object({
   name: z.string().describe("irq 38 virtio2-input.0, rps eth1/rx-0, thread 0"),
@@ -60,7 +46,7 @@ const part = z.object({
 
 export const pinningDrift = z.object({
   interface: z.string(),
-  item: z.enum(pinnedItemNames),
+  item: z.enum(keysOf(pinnedItems)),
   name: z.string(),
   desired: z.string(),
   actual: z.string().nullable(),
@@ -69,9 +55,9 @@ export const pinningDrift = z.object({
 
 const restored = z.object({
   interface: z.string(),
-  item: z.enum(pinnedItemNames),
+  item: z.enum(keysOf(pinnedItems)),
   name: z.string(),
-  result: z.enum(restoreResultNames),
+  result: z.enum(keysOf(restoreResults)),
   detail: z.string().nullable(),
 });
 

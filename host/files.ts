@@ -1,7 +1,16 @@
 // Small files of sysfs and procfs, below roots given from outside, so that a tree made by a test can stand for a machine.
 // Three answers are kept apart: the file is not there (this kernel or device has no such thing), it has a text (maybe an
 // empty one: "no CPU is isolated"), or the kernel refused to answer (sysfs does, with EINVAL, for the speed of a link that is down).
-import { closeSync, constants, openSync, readdirSync, readFileSync, readlinkSync, realpathSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  writeSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { TaplineError } from "#domain/errors.ts";
 

@@ -1,15 +1,13 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readdirSync, rmSync } from "node:fs";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { HostFiles } from "./files.ts";
 import { readInterface, readInterfaces } from "./interfaces.ts";
 import { parseInterrupts, queueIrqs, queueOfIrq, readInterrupts } from "./irqs.ts";
-import { type MadeNic, writeMachine } from "./machine-tree.ts";
+import { machineFolder, type MadeNic, writeMachine } from "./machine-tree.ts";
 
 let folder = "";
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "tapline-host-"));
+  folder = machineFolder();
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 

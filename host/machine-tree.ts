@@ -1,5 +1,5 @@
 // For tests: writes a tree of sysfs and procfs files as a machine with several NUMA nodes and NICs would show them.
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { cpuListText, cpuMaskText, parseCpuList } from "./cpu-list.ts";
 import { HostFiles } from "./files.ts";
@@ -32,6 +32,9 @@ export interface MadeMachine {
   readonly nics: readonly MadeNic[];
   readonly bootId?: string;
 }
+
+/** In memory, as sysfs is: a thousand small files on a busy disk take a second. To be removed by the test. */
+export const machineFolder = (): string => mkdtempSync("/dev/shm/tapline-host-");
 
 const firstBoot = "11111111-2222-3333-4444-555555555555";
 

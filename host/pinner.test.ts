@@ -1,11 +1,10 @@
 // On trees of files that stand for a machine. What a real kernel makes of it is tested in test/host.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { pinningReport } from "#domain/pinning.ts";
 import type { HostFiles } from "./files.ts";
-import { type MadeMachine, writeMachine } from "./machine-tree.ts";
+import { machineFolder, type MadeMachine, writeMachine } from "./machine-tree.ts";
 import { Pinner, type PinnerOptions } from "./pinner.ts";
 import type { PinningPolicy } from "./pinning.ts";
 
@@ -16,7 +15,7 @@ const second = 1_000_000_000n;
 const state = (): string => join(folder, "state", "pinning.json");
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "tapline-pinner-"));
+  folder = machineFolder();
   files = writeMachine(folder, machine);
   now = 1_800_000_000n * second;
 });

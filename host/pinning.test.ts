@@ -1,17 +1,15 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { cpuListText } from "./cpu-list.ts";
 import { readInterfaces } from "./interfaces.ts";
 import { queueIrqs, readInterrupts } from "./irqs.ts";
-import { type MadeMachine, type MadeNic, writeMachine } from "./machine-tree.ts";
+import { machineFolder, type MadeMachine, type MadeNic, writeMachine } from "./machine-tree.ts";
 import { type InterfacePlan, type PinningPolicy, plan, type Planned } from "./pinning.ts";
 import { readTopology } from "./topology.ts";
 
 let folder = "";
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "tapline-host-"));
+  folder = machineFolder();
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -86,8 +84,8 @@ describe("two nodes of 32 CPUs, the NIC with 16 queues on node 1", () => {
   test("more queues than CPUs: each CPU gets as many, give or take one", () => {
     const [one] = planned({ nodes: ["0-3", "4-7"], nics: [nic("a", 1, 63)] });
     const counts = Map.groupBy(irqCpus(one), (cpu) => cpu);
-    expect([...counts.keys()].toSorted()).toEqual([4, 5, 6, 7]);
-    expect([...counts.values()].map((list) => list.length).toSorted()).toEqual([15, 16, 16, 16]);
+    expect(new Set(counts.keys())).toEqual(new Set([4, 5, 6, 7]));
+    expect([...counts.values()].map((list) => list.length)).toEqual([16, 16, 16, 15]);
   });
 
   test("the two interrupts of a virtio queue share a CPU; its others are left alone", () => {

@@ -47,7 +47,12 @@ export function wantedBy(plans: readonly InterfacePlan[]): Wanted[] {
         )
       : []),
     ...("desired" in threaded
-      ? threaded.desired.map(({ cpus: _, ...one }): Wanted => ({ setting: { item: "threaded", ...one }, desired: "1" }))
+      ? threaded.desired.map(
+          (one): Wanted => ({
+            setting: { item: "threaded", interface: one.interface, index: one.index },
+            desired: "1",
+          }),
+        )
       : []),
   ]);
 }
@@ -72,7 +77,8 @@ const meanings: Readonly<Record<string, string>> = {
   EACCES: "this process lacks the right to write it",
   EROFS:
     "it is mounted read-only here; mount the host's own (/proc/irq at /host/irq, say) and name it as the root for IRQs",
-  EOPNOTSUPP: "this interface has no NAPI to run in a thread",
+  // Node's name for EOPNOTSUPP
+  ENOTSUP: "this interface has no NAPI to run in a thread",
   ENOENT: "there is no such setting here",
 };
 const meaning = (code: string): string => (meanings[code] === undefined ? code : `${meanings[code]} (${code})`);

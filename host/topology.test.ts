@@ -1,16 +1,14 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { execFileSync } from "node:child_process";
 import { cpuListText } from "./cpu-list.ts";
 import { HostFiles } from "./files.ts";
-import { type MadeMachine, writeMachine } from "./machine-tree.ts";
+import { machineFolder, type MadeMachine, writeMachine } from "./machine-tree.ts";
 import { nearestNodes, nodeOf, readTopology } from "./topology.ts";
 
 let folder = "";
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "tapline-host-"));
+  folder = machineFolder();
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
