@@ -36,3 +36,14 @@ export type FlowEnd = (typeof flowEnds)[number];
 /** How a flow is linked to an earlier one. */
 export const linkKinds = ["rekey", "resumed"] as const;
 export type LinkKind = (typeof linkKinds)[number];
+
+/** Why a live interface was not seen, or not all of it, for a while. */
+export const blindReasons = {
+  start: "from being asked for until frames are let in",
+  ring_full: "a ring had no room for some frames",
+  down: "the interface was down",
+  gone: "no interface had the name: deleted, renamed, or not made yet",
+  removed: "the interface was taken out of the capture",
+  restart: "the sensor was not running between two runs",
+} as const;
+export type BlindReason = keyof typeof blindReasons;

@@ -1,16 +1,18 @@
 // One open run: each batch is one transaction, so a crash leaves whole batches and a run that is not complete.
 import type { Database, Statement } from "better-sqlite3";
 import { cellCount, cellOffsets, flowRecord, gapRecord, linkRecord } from "#domain/records.ts";
-import type { AnalysisSummary, ResultBatch } from "#domain/analysis.ts";
+import type { AnalysisSummary, Blind, ResultBatch } from "#domain/analysis.ts";
 import { packColumns } from "./columns.ts";
+import { packGapKeys, partKinds } from "./parts.ts";
+import { RunRecord, type RunStart } from "./run-record.ts";
 import { FlowInsert, type ProtocolSums } from "./flow-insert.ts";
 
-export interface RunStart {
-  /** the capture's path or interface */
-  readonly source: string;
-  /** what the analysis was asked to do; kept as JSON */
-  readonly options: Readonly<Record<string, unknown>>;
-  readonly startedNs?: bigint;
+export const wallClock = (): bigint => BigInt(Date.now()) * 1_000_000n;
+
+export interface InsertOptions {
+  readonly now?: () => bigint;
+  /** Whether gaps can be deleted by age before their flow is: costs 20 bytes a gap. */
+  readonly keepGapKeys?: boolean;
 }
 
 const flowStride = cellCount(flowRecord);
@@ -30,11 +32,22 @@ export class BatchInsert {
   readonly #link: Statement;
   readonly #columns: Statement;
   readonly #totals: Statement;
+  readonly #parts: Statement;
+  readonly #gapKeys: Statement;
+  readonly #record: RunRecord;
+  readonly #now: () => bigint;
+  keepGapKeys: boolean;
   #run = 0;
-  #part = 0;
+  #flowPart = 0;
+  #gapPart = 0;
 
-  constructor(db: Database) {
+  constructor(db: Database, { now = wallClock, keepGapKeys = false }: InsertOptions = {}) {
     this.#db = db;
+    this.#now = now;
+    this.keepGapKeys = keepGapKeys;
+    this.#record = new RunRecord(db, now);
+    this.#parts = db.prepare("INSERT INTO parts VALUES (?, ?, ?, ?)");
+    this.#gapKeys = db.prepare("INSERT INTO gap_keys VALUES (?, ?, ?)");
     this.#flows = new FlowInsert(db);
     this.#gap = db.prepare("INSERT INTO gaps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
     this.#link = db.prepare("INSERT INTO links VALUES (?, ?, ?, ?)");
@@ -48,12 +61,12 @@ export class BatchInsert {
     );
   }
 
-  begin({ source, options, startedNs }: RunStart): number {
-    const insert = this.#db.prepare("INSERT INTO runs (source, options, started_ns) VALUES (?, ?, ?)");
-    this.#run = Number(
-      insert.run(source, JSON.stringify(options), startedNs ?? BigInt(Date.now()) * 1_000_000n).lastInsertRowid,
-    );
-    this.#part = 0;
+  begin(start: RunStart): number {
+    this.#transaction(() => {
+      this.#run = this.#record.begin(start);
+    });
+    this.#flowPart = 0;
+    this.#gapPart = 0;
     return this.#run;
   }
 
@@ -64,11 +77,15 @@ export class BatchInsert {
       else if (kind === "gaps") this.#writeGaps(records);
       else this.#writeLinks(records);
     });
+    // Only now: a batch that was rolled back comes again, under the same number.
+    if (kind === "flows") this.#flowPart++;
+    if (kind === "gaps") this.#gapPart++;
   }
 
   #writeFlows(records: ArrayBuffer): void {
     for (const sum of this.#flows.insert(this.#run, records)) this.#addTotals(sum);
-    this.#columns.run(this.#run, this.#part++, records.byteLength / (flowStride * 8), packColumns(records));
+    this.#columns.run(this.#run, this.#flowPart, records.byteLength / (flowStride * 8), packColumns(records));
+    this.#parts.run(this.#run, partKinds.flows, this.#flowPart, this.#now());
   }
 
   #addTotals(sum: ProtocolSums): void {
@@ -97,6 +114,9 @@ export class BatchInsert {
         times[r + gapAt.noticed], times[r + gapAt.confirmed], bytes[flags], bytes[flags + 1],
       ); // biome-ignore format: one list
     }
+    if (!this.keepGapKeys) return;
+    this.#gapKeys.run(this.#run, this.#gapPart, packGapKeys(records));
+    this.#parts.run(this.#run, partKinds.gaps, this.#gapPart, this.#now());
   }
 
   #writeLinks(records: ArrayBuffer): void {
@@ -106,59 +126,17 @@ export class BatchInsert {
       this.#link.run(this.#run, numbers[r + linkAt.packet], numbers[r + linkAt.previous], bytes[(r + linkAt.meta) * 8]);
   }
 
+  blind(rows: readonly Blind[]): void {
+    this.#transaction(() => this.#record.blind(this.#run, rows));
+  }
+
+  /** Brings the open run's row and ledger up to date. */
+  checkpoint(summary: AnalysisSummary): void {
+    this.#transaction(() => this.#record.checkpoint(this.#run, summary));
+  }
+
   finish(summary: AnalysisSummary): void {
-    const row = {
-      run: this.#run,
-      finished_ns: BigInt(Date.now()) * 1_000_000n,
-      complete: summary.complete ? 1 : 0,
-      looped: summary.looped,
-      format: summary.format,
-      bytes_read: summary.bytesRead,
-      packets: summary.packets,
-      time_reversed: summary.timeReversed,
-      first_ns: summary.firstTimeNs,
-      last_ns: summary.lastTimeNs,
-      flows: summary.flows,
-      gaps: summary.gaps,
-      cap_evictions: summary.capEvictions,
-      tombstones_dropped: summary.tombstonesDropped,
-      links_dropped: summary.linksDropped,
-      settled_early: summary.settledEarly,
-      threads: summary.threads,
-      engine_ns: Math.round(summary.engineNs),
-      waited_ns: Math.round(summary.waitedNs),
-      peak_flows: summary.peakFlows,
-      file_error: summary.fileError?.code ?? null,
-      file_error_offset: summary.fileError?.offset ?? null,
-      pacing_p50_ns: summary.pacing ? Math.round(summary.pacing.p50Ns) : null,
-      pacing_p99_ns: summary.pacing ? Math.round(summary.pacing.p99Ns) : null,
-      pacing_max_ns: summary.pacing ? Math.round(summary.pacing.maxNs) : null,
-    };
-    const set = Object.keys(row)
-      .filter((name) => name !== "run")
-      .map((name) => `${name} = @${name}`);
-    const ledger = this.#db.prepare("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-    const reason = this.#db.prepare("INSERT INTO ledger_reasons VALUES (?, ?, ?, ?, ?)");
-    this.#transaction(() => {
-      this.#db.prepare(`UPDATE runs SET ${set.join(", ")} WHERE run = @run`).run(row);
-      for (const [position, l] of summary.ledger.entries()) {
-        ledger.run(
-          this.#run,
-          position,
-          l.interface,
-          l.linkType,
-          l.seen,
-          l.ringDrops,
-          l.inFlight,
-          l.delivered,
-          l.decoded,
-          l.tracked,
-          l.residue,
-        );
-        for (const kind of ["undecodable", "untracked"] as const)
-          for (const [name, packets] of Object.entries(l[kind])) reason.run(this.#run, position, kind, name, packets);
-      }
-    });
+    this.#transaction(() => this.#record.finish(this.#run, summary));
   }
 
   /** Takes the write lock at once: waiting for another writer happens before anything is done, not in the middle. */
