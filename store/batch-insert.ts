@@ -11,9 +11,12 @@ export const wallClock = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
 export interface InsertOptions {
   readonly now?: () => bigint;
-  /** Whether gaps can be deleted by age before their flow is: costs 20 bytes a gap. */
-  readonly keepGapKeys?: boolean;
+  /** Whether retention will delete: parts are small then, and gaps can go before their flow does, for 20 bytes a gap. */
+  readonly retained?: boolean;
 }
+
+/** A transaction that deletes as many flows from as many pages takes about 10 ms. */
+const partRecords = 512;
 
 const flowStride = cellCount(flowRecord);
 const gapAt = cellOffsets(gapRecord);
@@ -36,15 +39,17 @@ export class BatchInsert {
   readonly #gapKeys: Statement;
   readonly #record: RunRecord;
   readonly #now: () => bigint;
-  keepGapKeys: boolean;
+  retained: boolean;
   #run = 0;
   #flowPart = 0;
   #gapPart = 0;
+  #nextFlowPart = 0;
+  #nextGapPart = 0;
 
-  constructor(db: Database, { now = wallClock, keepGapKeys = false }: InsertOptions = {}) {
+  constructor(db: Database, { now = wallClock, retained = false }: InsertOptions = {}) {
     this.#db = db;
     this.#now = now;
-    this.keepGapKeys = keepGapKeys;
+    this.retained = retained;
     this.#record = new RunRecord(db, now);
     this.#parts = db.prepare("INSERT INTO parts VALUES (?, ?, ?, ?)");
     this.#gapKeys = db.prepare("INSERT INTO gap_keys VALUES (?, ?, ?)");
@@ -72,20 +77,24 @@ export class BatchInsert {
 
   write({ kind, records }: ResultBatch): void {
     if (records.byteLength === 0) return;
+    this.#nextFlowPart = this.#flowPart;
+    this.#nextGapPart = this.#gapPart;
     this.#transaction(() => {
       if (kind === "flows") this.#writeFlows(records);
       else if (kind === "gaps") this.#writeGaps(records);
       else this.#writeLinks(records);
     });
-    // Only now: a batch that was rolled back comes again, under the same number.
-    if (kind === "flows") this.#flowPart++;
-    if (kind === "gaps") this.#gapPart++;
+    // Only now: a batch that was rolled back comes again, under the same numbers.
+    this.#flowPart = this.#nextFlowPart;
+    this.#gapPart = this.#nextGapPart;
   }
 
   #writeFlows(records: ArrayBuffer): void {
     for (const sum of this.#flows.insert(this.#run, records)) this.#addTotals(sum);
-    this.#columns.run(this.#run, this.#flowPart, records.byteLength / (flowStride * 8), packColumns(records));
-    this.#parts.run(this.#run, partKinds.flows, this.#flowPart, this.#now());
+    for (const part of this.#split(records, flowStride)) {
+      this.#columns.run(this.#run, this.#nextFlowPart, part.byteLength / (flowStride * 8), packColumns(part));
+      this.#parts.run(this.#run, partKinds.flows, this.#nextFlowPart++, this.#now());
+    }
   }
 
   #addTotals(sum: ProtocolSums): void {
@@ -114,9 +123,19 @@ export class BatchInsert {
         times[r + gapAt.noticed], times[r + gapAt.confirmed], bytes[flags], bytes[flags + 1],
       ); // biome-ignore format: one list
     }
-    if (!this.keepGapKeys) return;
-    this.#gapKeys.run(this.#run, this.#gapPart, packGapKeys(records));
-    this.#parts.run(this.#run, partKinds.gaps, this.#gapPart, this.#now());
+    if (!this.retained) return;
+    for (const part of this.#split(records, gapStride)) {
+      this.#gapKeys.run(this.#run, this.#nextGapPart, packGapKeys(part));
+      this.#parts.run(this.#run, partKinds.gaps, this.#nextGapPart++, this.#now());
+    }
+  }
+
+  /** Parts small enough to be deleted in one short transaction, where retention will. */
+  #split(records: ArrayBuffer, stride: number): ArrayBuffer[] {
+    const size = this.retained ? partRecords * stride * 8 : records.byteLength;
+    if (records.byteLength <= size) return [records];
+    const count = Math.ceil(records.byteLength / size);
+    return Array.from({ length: count }, (_, i) => records.slice(i * size, (i + 1) * size));
   }
 
   #writeLinks(records: ArrayBuffer): void {

@@ -30,6 +30,8 @@ interface OpenPart {
 
 /** Rows deleted, or pages moved, between two looks at the clock. */
 const slice = 500;
+/** From here on batches have to wait: else a writer that never rests would outrun its retention. */
+const farOverBytes = 2 << 20;
 /** Free pages that are kept for what comes next: an eighth of the file, at least 4 MiB. */
 const spareShare = 8;
 const spareBytes = 4 << 20;
@@ -61,11 +63,11 @@ export class Retention {
     return this.#sql("SELECT min(stored_ns) FROM parts").safeIntegers().pluck().get() as bigint | undefined;
   }
 
-  /** Works for about `budgetMs`; true when there is more to do. */
+  /** Works for about `budgetMs`, longer only while the size is far over its limit; true when there is more to do. */
   step(budgetMs: number): boolean {
     if (this.#limits.days === undefined && this.#limits.MiB === undefined) return false;
     const until = performance.now() + budgetMs;
-    while (this.#slice()) if (performance.now() >= until) return true;
+    while (this.#slice()) if (performance.now() >= until && !this.#over(farOverBytes)) return true;
     return false;
   }
 
@@ -83,15 +85,14 @@ export class Retention {
 
   /** The oldest part, when it has to go. Within a run parts go in order, even when the clock was set back between them. */
   #due(): Part | undefined {
-    const { days, MiB } = this.#limits;
+    const { days } = this.#limits;
     const found = this.#sql("SELECT run, kind, stored_ns FROM parts ORDER BY stored_ns LIMIT 1").safeIntegers().get() as
       | { readonly run: bigint; readonly kind: bigint; readonly stored_ns: bigint }
       | undefined;
     const ageLimit = days === undefined ? 0n : this.#now() - BigInt(Math.round(days * 86_400)) * 1_000_000_000n;
     if (ageLimit > this.#horizon) this.#horizon = ageLimit;
     if (!found) return undefined;
-    const tooMuch = MiB !== undefined && this.#usedBytes() > MiB * 2 ** 20;
-    if (!tooMuch && found.stored_ns >= ageLimit) return undefined;
+    if (!this.#over(0) && found.stored_ns >= ageLimit) return undefined;
     const [run, kind] = [Number(found.run), Number(found.kind)];
     const part = this.#sql("SELECT min(part) FROM parts WHERE run = ? AND kind = ?").pluck().get(run, kind) as number;
     return { run, kind, part, stored: found.stored_ns };
@@ -213,8 +214,10 @@ export class Retention {
     return true;
   }
 
-  #usedBytes(): number {
-    return (this.#pragma("page_count") - this.#pragma("freelist_count")) * this.#pragma("page_size");
+  #over(bytes: number): boolean {
+    const { MiB } = this.#limits;
+    const used = (this.#pragma("page_count") - this.#pragma("freelist_count")) * this.#pragma("page_size");
+    return MiB !== undefined && used > MiB * 2 ** 20 + bytes;
   }
 
   #pragma(name: string): number {

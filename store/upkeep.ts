@@ -43,12 +43,14 @@ export class Upkeep {
 
   /** Once a second. */
   tick(): StoreFigures {
-    if (this.#walBytes() > unendingWal.keptBytes) this.#guarded(() => this.#cutWal());
     const disk = statfsSync(dirname(this.#path));
+    const freeBytes = disk.bavail * disk.bsize;
+    // On a disk that is nearly full what lies in the log belongs into the file: the log then has room in itself.
+    if (this.#walBytes() > Math.min(unendingWal.keptBytes, freeBytes)) this.#guarded(() => this.#cutWal());
     return {
       fileBytes: statSync(this.#path).size,
       walBytes: this.#walBytes(),
-      freeBytes: disk.bavail * disk.bsize,
+      freeBytes,
       oldestNs: this.#retention.oldestNs,
       prunedFlows: this.#retention.prunedFlows,
       prunedGaps: this.#retention.prunedGaps,

@@ -64,7 +64,7 @@ const opened = answer(() => {
   const unending = patient || limits !== undefined;
   const lock = patient ? holdLock(path) : undefined;
   const db = open(() => lock?.close(), unending);
-  const insert = new BatchInsert(db, { keepGapKeys: limits !== undefined });
+  const insert = new BatchInsert(db, { retained: limits !== undefined });
   const retention = new Retention(db, wallClock, limits);
   const upkeep = new Upkeep(db, path, retention);
 
@@ -99,7 +99,7 @@ const opened = answer(() => {
         break;
       case "retention":
         retention.set(request.limits);
-        insert.keepGapKeys = true;
+        insert.retained = true;
         break;
       case "finish":
         insert.finish(request.summary);
@@ -131,7 +131,7 @@ const opened = answer(() => {
     }, back);
     if (request.do === "close") port.close();
     // Messages that lie there come without a turn of the event loop in between: deleting must keep up with writing.
-    else if (request.do === "write" && unending) upkeep.step();
+    else if (request.do === "write" && unending && !stepping) step();
   });
   return 0;
 });
