@@ -66,7 +66,7 @@ test("a full disk: batches wait, the oldest are dropped and counted, and writing
        writer.blind([{ interface: "eth0", sinceNs: BigInt(packet), untilNs: BigInt(packet + 1), reason: "ring_full" }]);
      };
      const out = {};
-     let slowest = 0;
+     const took = [];
      for (let round = 0; round < 2; round++) {
        for (let i = 0; i < 5; i++) write();
        await until(() => writer.state().waitingBatches === 0);
@@ -83,7 +83,7 @@ test("a full disk: batches wait, the oldest are dropped and counted, and writing
        for (let i = 0; i < 200; i++) {
          const started = performance.now();
          write();
-         slowest = Math.max(slowest, performance.now() - started);
+         took.push(performance.now() - started);
        }
        const full = writer.state();
        out.bounded = full.waitingBytes <= 2 ** 20 && full.waitingBatches > 5 && full.droppedRecords.flows > 0;
@@ -107,7 +107,7 @@ test("a full disk: batches wait, the oldest are dropped and counted, and writing
      out.gaps = gaps.length + dropped.gaps - (packet - 1);
      out.blinds = (blinds.length + dropped.blinds) * 100 - (packet - 1);
      out.complete = run.complete;
-     out.slow = slowest > 50;
+     out.slow = took.sort((a, b) => a - b)[Math.floor(took.length * 0.9)] > 20; // made records and all, on a busy machine
      console.log(JSON.stringify(out));`,
   );
   const mount = `mount -t tmpfs -o size=40m tmpfs ${disk}`;

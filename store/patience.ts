@@ -144,19 +144,22 @@ export class Patience {
     const next = this.#next();
     if (!next) return;
     this.#busy = true;
+    void this.#send(next);
+  }
+
+  async #send(next: Delivery): Promise<void> {
     if (next.do === "write" || next.do === "blind") {
       this.#sent = 1;
       this.#sentBytes = sizeOf(next); // known only before it is handed over
       this.#bytes -= this.#sentBytes;
     }
-    void this.#deliver(next).then((outcome) => {
-      const bytes = this.#sentBytes;
-      this.#busy = false;
-      this.#sent = 0;
-      this.#sentBytes = 0;
-      this.#done(next, bytes, outcome);
-      this.#pump();
-    });
+    const outcome = await this.#deliver(next);
+    const bytes = this.#sentBytes;
+    this.#busy = false;
+    this.#sent = 0;
+    this.#sentBytes = 0;
+    this.#settle(next, bytes, outcome);
+    this.#pump();
   }
 
   #next(): Delivery | undefined {
@@ -170,7 +173,7 @@ export class Patience {
     return this.#finish && { do: "finish", summary: this.#finish.summary };
   }
 
-  #done(delivery: Delivery, bytes: number, { error, refused = false, records }: Outcome): void {
+  #settle(delivery: Delivery, bytes: number, { error, refused = false, records }: Outcome): void {
     if (!error) this.#turn("writing", undefined);
     else if (refused) this.#turn("writing", error);
     else this.#turn(error.code === "STORE_DISK_FULL" ? "full" : "failed", error);

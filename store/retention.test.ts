@@ -10,9 +10,11 @@ import { BatchInsert } from "./batch-insert.ts";
 import { FlowPages } from "./flow-pages.ts";
 import { flowBatch, gapBatch, linkBatch, madeSummary } from "./made-records.ts";
 import { openForReading, openForWriting, unendingWal } from "./open.ts";
+import { StoreReader } from "./reader.ts";
 import { Reads } from "./reads.ts";
 import { Retention, type RetentionLimits } from "./retention.ts";
 import { Upkeep } from "./upkeep.ts";
+import { StoreWriter, type StoreState } from "./writer.ts";
 
 let folder: string;
 beforeAll(() => {
@@ -280,4 +282,59 @@ describe("a sensor's database", () => {
     // The first part, which says that it is young, goes for the second, which is old; then that one.
     expect(made.retention.prunedFlows).toBe(2 * perBatch);
   });
+});
+
+test("the writer's thread keeps to its limits while it writes, to changed ones as well, and tells how it stands", async () => {
+  const path = join(folder, `${++files}.db`);
+  const writer = await StoreWriter.open(path, { patient: { bufferMiB: 64 }, retention: { MiB: 8 } });
+  await writer.beginRun({ source: "eth0", options: {} });
+  const reader = await StoreReader.open(path);
+  let packet = 0;
+  const write = (batches: number): void => {
+    for (let batch = 0; batch < batches; batch++)
+      void writer.write(
+        flowBatch(
+          Array.from({ length: 2048 }, () => ({
+            packet: ++packet,
+            protocol: "esp" as const,
+            firstNs: t0,
+            lastNs: t0,
+            packets: 3,
+            bytes: packet,
+          })),
+        ),
+      );
+  };
+  const settled = async (what: (state: StoreState) => boolean): Promise<StoreState> => {
+    for (const started = Date.now(); !what(writer.state()); ) {
+      if (Date.now() - started > 30_000) throw new Error("did not happen within 30 s");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return writer.state();
+  };
+  const asked = { runs: [1], filter: [], sort: newest, limit: 10 };
+  const limits = [[8, 40], [3, 5]] as const; // biome-ignore format: pairs
+  for (const [MiB, batches] of limits) {
+    await writer.setRetention({ MiB });
+    write(batches);
+    const before = Date.now();
+    const state = await settled(
+      ({ waitingBatches, fileBytes = 0 }) =>
+        waitingBatches === 0 && Date.now() > before + 2500 && fileBytes <= (MiB + 2) * 2 ** 20,
+    );
+    expect(state).toMatchObject({ state: "writing", error: undefined, droppedRecords: { flows: 0 } });
+    expect(state.walBytes).toBeLessThanOrEqual(unendingWal.keptBytes);
+    expect(state.oldestNs).toBeGreaterThan(0n);
+    const page = await reader.ask("flowPage", asked);
+    expect(page.total).toBe(packet - (state.prunedFlows ?? 0));
+    expect(page.total).toBeGreaterThan(2048);
+    expect(page.flows[0]?.packet).toBe(packet);
+    const [run] = await reader.ask("runs", 1, null);
+    expect(run?.pruned_flows).toBe(state.prunedFlows);
+  }
+  await writer.finishRun(madeSummary());
+  await writer.close();
+  expect((await reader.ask("flowPage", asked)).flows[0]?.packet).toBe(packet);
+  expect(await reader.ask("totals", [1])).toMatchObject([{ flows: packet }]);
+  await reader.close();
 });

@@ -103,7 +103,11 @@ export class Retention {
       .pluck()
       .get(part.run, part.part) as Uint8Array;
     const { packet, gaps } = cellsOfColumns(blob);
-    return { part, packets: [...packet].sort((a, b) => a - b), withGaps: [...packet.filter((_, i) => gaps[i] !== 0)] };
+    return {
+      part,
+      packets: [...packet].sort((a, b) => a - b),
+      withGaps: Array.from(packet.filter((_, i) => gaps[i] !== 0)),
+    };
   }
 
   #continue(open: OpenPart): boolean {

@@ -46,7 +46,9 @@ export class Upkeep {
     const disk = statfsSync(dirname(this.#path));
     const freeBytes = disk.bavail * disk.bsize;
     // On a disk that is nearly full what lies in the log belongs into the file: the log then has room in itself.
-    if (this.#walBytes() > Math.min(unendingWal.keptBytes, freeBytes)) this.#guarded(() => this.#cutWal());
+    const tooLong = this.#walBytes() > Math.min(unendingWal.keptBytes, freeBytes);
+    // Pages that were given back are in the log only, until it is copied.
+    if (tooLong || statSync(this.#path).size > this.#pagesBytes()) this.#guarded(() => this.#cutWal());
     return {
       fileBytes: statSync(this.#path).size,
       walBytes: this.#walBytes(),
@@ -68,6 +70,11 @@ export class Upkeep {
     } finally {
       this.#db.pragma(`busy_timeout = ${wait}`);
     }
+  }
+
+  #pagesBytes(): number {
+    const pragma = (name: string): number => this.#db.pragma(name, { simple: true }) as number;
+    return pragma("page_count") * pragma("page_size");
   }
 
   #walBytes(): number {
