@@ -51,6 +51,10 @@ beforeAll(async () => {
       { packet: 2, first: 2, last: 2, noticedNs: t0, confirmedNs: t0, suspect: true },
     ]),
   );
+  await writer.blind([
+    { interface: "eth0", sinceNs: t0, untilNs: t0 + 1_500_000_000n, reason: "down" },
+    { interface: "eth1", sinceNs: t0, untilNs: t0 + 1n, reason: "ring_full" },
+  ]);
   await writer.write(linkBatch([{ packet: 4, previous: 1, kind: 0 }]));
   await writer.finishRun(madeSummary());
   await writer.close();
@@ -186,6 +190,26 @@ describe("the API of a database", () => {
     expect(ledger).toMatchObject({
       residue: 0,
       interfaces: [{ seen: 1000, undecodable: { truncated: 2 }, untracked: { arp: 5, ike: 3 } }],
+    });
+  });
+
+  test("tells when an interface was not watched, page by page", async () => {
+    expect((await ask("/api/v1/blind", schemas.blindList)).blind).toEqual([
+      {
+        run: 2, interface: "eth0", since: "2026-09-21T14:13:20.000000001Z", since_ns: "1790000000000000001", until: "2026-09-21T14:13:21.500000001Z",
+        until_ns: "1790000001500000001", duration_seconds: 1.5, reason: "down",
+      },
+      expect.objectContaining({ interface: "eth1", duration_seconds: 1e-9, reason: "ring_full" }),
+    ]); // biome-ignore format: rows
+    expect((await ask("/api/v1/blind?run=1", schemas.blindList)).count).toBe(0);
+    const first = await ask("/api/v1/blind?limit=1&run=all", schemas.blindList);
+    const second = await ask(`/api/v1/blind?limit=1&run=all&cursor=${first.next_cursor}`, schemas.blindList);
+    expect([...first.blind, ...second.blind].map((row) => row.interface)).toEqual(["eth0", "eth1"]);
+    expect(second.next_cursor).toBeNull();
+    expect((await refused("/api/v1/blind?cursor=WzFd")).code).toBe("API_BAD_CURSOR");
+    expect((await ask("/api/v1/runs?limit=1", schemas.runList)).runs[0]).toMatchObject({
+      checkpoint: null,
+      pruned_flows: 0,
     });
   });
 

@@ -19,6 +19,7 @@ export async function openDatabase(path: string, limits: ReaderLimits = {}): Pro
     flow: (run, packet) => reader.ask("flow", run, packet),
     gapsOfFlow: (run, packet, after, limit) => reader.ask("gapsOfFlow", run, packet, after, limit),
     gaps: (runs, after, limit) => reader.ask("gaps", runs, after, limit),
+    blinds: (runs, after, limit) => reader.ask("blinds", runs, after, limit),
     ledger: (runs) => reader.ask("ledger", runs),
     close: () => reader.close(),
   };

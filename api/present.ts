@@ -3,7 +3,7 @@ import type { z } from "zod";
 import { timeText } from "#domain/time.ts";
 import { flowEnds, linkKinds, protocols } from "#domain/vocabulary.ts";
 import type { FlowRow } from "#store/queries.ts";
-import type { GapRow, LedgerRow, LinkRow, RunRow, TotalRow } from "#store/reads.ts";
+import type { BlindRow, GapRow, LedgerRow, LinkRow, RunRow, TotalRow } from "#store/reads.ts";
 import type * as schemas from "./schemas.ts";
 
 type Out<S extends z.ZodType> = z.output<S>;
@@ -95,6 +95,23 @@ export const presentGap = (row: GapRow): Out<typeof schemas.gap> => ({
   suspect: row.suspect === 1,
 });
 
+export const presentBlind = ({
+  run,
+  interface: name,
+  since_ns,
+  until_ns,
+  reason,
+}: BlindRow): Out<typeof schemas.blind> => ({
+  run,
+  interface: name,
+  since: iso(since_ns),
+  since_ns,
+  until: iso(until_ns),
+  until_ns,
+  duration_seconds: Number(BigInt(until_ns) - BigInt(since_ns)) / 1e9,
+  reason,
+});
+
 export const presentRun = ({
   options,
   complete,
@@ -104,6 +121,7 @@ export const presentRun = ({
   last_ns,
   file_error,
   file_error_offset,
+  checkpoint_ns,
   ...rest
 }: RunRow): Out<typeof schemas.runItem> => ({
   ...rest,
@@ -112,6 +130,7 @@ export const presentRun = ({
   finished: finished_ns !== null,
   started: iso(started_ns),
   ended: finished_ns === null ? null : iso(finished_ns),
+  checkpoint: checkpoint_ns === null ? null : iso(checkpoint_ns),
   first_timestamp: first_ns === null ? null : iso(first_ns),
   last_timestamp: last_ns === null ? null : iso(last_ns),
   file_error: file_error === null ? null : { code: file_error, offset: file_error_offset },

@@ -5,7 +5,8 @@ import { TaplineError } from "#domain/errors.ts";
 import { parseFilter, printFilter, type Filter, type Term } from "#domain/filter.ts";
 import type { Sort, SortField } from "#domain/flow-fields.ts";
 import type { FlowPlace } from "#store/queries.ts";
-import type { GapPlace } from "#store/reads.ts";
+import type { BlindReason } from "#domain/vocabulary.ts";
+import type { BlindPlace, GapPlace } from "#store/reads.ts";
 import type { flowsQuery } from "./schemas.ts";
 
 export type Wanted = number | "all" | "newest";
@@ -82,6 +83,20 @@ export function gapPlace(cursor: string | undefined): GapPlace | null {
     number,
   ];
   return { run, packet, segment, first };
+}
+
+export const blindCursor = ({ run, since_ns, interface: name, reason }: BlindPlace): string =>
+  encode([run, since_ns, name, reason]);
+export function blindPlace(cursor: string | undefined): BlindPlace | null {
+  if (cursor === undefined) return null;
+  const [run, since_ns, name, reason] = decode(cursor, ["number", "string", "string", "string"]) as [
+    number,
+    string,
+    string,
+    BlindReason,
+  ];
+  if (!/^-?\d{1,19}$/.test(since_ns)) throw new TaplineError("API_BAD_CURSOR");
+  return { run, since_ns, interface: name, reason };
 }
 
 export const runCursor = (run: number): string => encode([run]);

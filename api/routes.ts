@@ -4,6 +4,7 @@ import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { TaplineError } from "#domain/errors.ts";
 import type { Filter } from "#domain/filter.ts";
 import {
+  presentBlind,
   presentFlowDetail,
   presentGap,
   presentLedger,
@@ -11,7 +12,16 @@ import {
   presentRun,
   presentSummary,
 } from "./present.ts";
-import { flowQuestion, gapCursor, gapPlace, runCursor, runPlace, type Wanted } from "./question.ts";
+import {
+  blindCursor,
+  blindPlace,
+  flowQuestion,
+  gapCursor,
+  gapPlace,
+  runCursor,
+  runPlace,
+  type Wanted,
+} from "./question.ts";
 import type { Live } from "./live.ts";
 import * as schemas from "./schemas.ts";
 import type { Source } from "./source.ts";
@@ -118,6 +128,17 @@ export function serveRoutes(plain: FastifyInstance, source: Source, version: str
       const runs = await chosen(query.run ?? after?.run ?? "newest");
       const { page, next_cursor } = cut(await source.gaps(runs, after, query.limit + 1), query.limit, gapCursor);
       return { count: page.length, next_cursor, gaps: page.map(presentGap) };
+    },
+  );
+
+  app.get(
+    "/api/v1/blind",
+    { schema: { querystring: schemas.gapsQuery, ...says("Times not watched", schemas.blindList) } },
+    async ({ query }) => {
+      const after = blindPlace(query.cursor);
+      const runs = await chosen(query.run ?? after?.run ?? "newest");
+      const { page, next_cursor } = cut(await source.blinds(runs, after, query.limit + 1), query.limit, blindCursor);
+      return { count: page.length, next_cursor, blind: page.map(presentBlind) };
     },
   );
 

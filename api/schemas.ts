@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { sortFields } from "#domain/flow-fields.ts";
 import { reportedInterface } from "#domain/report.ts";
-import { flowEnds, linkKinds, protocols } from "#domain/vocabulary.ts";
+import { type BlindReason, blindReasons, flowEnds, linkKinds, protocols } from "#domain/vocabulary.ts";
 
 const count = z.int().min(0);
 const figure = z.number();
@@ -138,6 +138,18 @@ export const gap = z.object({
 });
 export const gapList = z.object({ count, next_cursor: z.string().nullable(), gaps: z.array(gap) });
 
+export const blind = z.object({
+  run: count,
+  interface: z.string(),
+  since: time,
+  since_ns: ns,
+  until: time,
+  until_ns: ns,
+  duration_seconds: figure,
+  reason: z.enum(Object.keys(blindReasons) as [BlindReason, ...BlindReason[]]),
+});
+export const blindList = z.object({ count, next_cursor: z.string().nullable(), blind: z.array(blind) });
+
 const maybe = count.nullable();
 export const runItem = z.object({
   run: count,
@@ -147,6 +159,7 @@ export const runItem = z.object({
   finished: z.boolean().describe("false while it is written, or when its writer died"),
   started: time,
   ended: time.nullable(),
+  checkpoint: time.nullable().describe("when the figures of a run that has not finished were last stored"),
   looped: count.describe("times the capture was read; above 1 the figures are no measurement"),
   format: z.string().nullable(),
   bytes_read: maybe,
@@ -165,6 +178,8 @@ export const runItem = z.object({
   waited_ns: maybe,
   peak_flows: maybe,
   file_error: z.object({ code: z.string(), offset: maybe }).nullable(),
+  pruned_flows: count.describe("flows that were deleted to keep to the retention; the sums still hold them"),
+  pruned_gaps: count,
 });
 export const runList = z.object({ count, next_cursor: z.string().nullable(), runs: z.array(runItem) });
 

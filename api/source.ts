@@ -2,7 +2,7 @@
 import type { Filter } from "#domain/filter.ts";
 import type { FlowQuery, FlowText } from "#store/flow-pages.ts";
 import type { FlowRow } from "#store/queries.ts";
-import type { GapPlace, GapRow, LedgerRow, LinkRow, RunRow, TotalRow } from "#store/reads.ts";
+import type { BlindPlace, BlindRow, GapPlace, GapRow, LedgerRow, LinkRow, RunRow, TotalRow } from "#store/reads.ts";
 
 export interface Source {
   /** newest first */
@@ -16,6 +16,7 @@ export interface Source {
   flow(run: number, packet: number): Promise<{ readonly flow: FlowRow; readonly links: readonly LinkRow[] } | null>;
   gapsOfFlow(run: number, packet: number, after: GapPlace | null, limit: number): Promise<readonly GapRow[]>;
   gaps(runs: readonly number[], after: GapPlace | null, limit: number): Promise<readonly GapRow[]>;
+  blinds(runs: readonly number[], after: BlindPlace | null, limit: number): Promise<readonly BlindRow[]>;
   ledger(runs: readonly number[]): Promise<readonly LedgerRow[]>;
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 // What an analysis yields: batches of records while it runs, and one summary at its end. Made by native/, kept by store/.
 
-import type { PortState } from "./vocabulary.ts";
+import type { BlindReason, PortState } from "./vocabulary.ts";
 
 /** One interface of the capture: the ledger of docs/semantics.md. Reasons are keyed by the lists in vocabulary.ts. */
 export interface LedgerCounts {
@@ -149,6 +149,14 @@ export interface AnalysisSummary {
   /** live captures */
   readonly members?: readonly Member[];
   readonly ebpf?: boolean;
+}
+
+/** A time in which an interface was not watched, or not wholly. */
+export interface Blind {
+  readonly interface: string;
+  readonly sinceNs: bigint;
+  readonly untilNs: bigint;
+  readonly reason: BlindReason;
 }
 
 export type ResultKind = "flows" | "gaps" | "links" | "blinds";

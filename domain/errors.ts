@@ -177,6 +177,11 @@ export const catalogue = {
     "wait until the other program has finished, or name another file",
     503,
   ),
+  STORE_IN_USE: entry(
+    "{path} belongs to a sensor that is running (process {pid})",
+    "name another file, or stop the sensor first; reading is always possible",
+    503,
+  ),
   STORE_DAMAGED: entry(
     "{path} is damaged: {detail}",
     "restore a copy, or save what is left with: sqlite3 {path} .recover",

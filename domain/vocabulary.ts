@@ -45,6 +45,7 @@ export const blindReasons = {
   down: "the interface was down",
   gone: "no interface had the name: deleted, renamed, or not made yet",
   removed: "the interface was taken out of the capture",
+  restart: "the sensor was not running between two runs",
 } as const;
 export type BlindReason = keyof typeof blindReasons;
 

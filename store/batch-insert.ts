@@ -1,17 +1,22 @@
 // One open run: each batch is one transaction, so a crash leaves whole batches and a run that is not complete.
 import type { Database, Statement } from "better-sqlite3";
 import { cellCount, cellOffsets, flowRecord, gapRecord, linkRecord } from "#domain/records.ts";
-import type { AnalysisSummary, ResultBatch } from "#domain/analysis.ts";
+import type { AnalysisSummary, Blind, ResultBatch } from "#domain/analysis.ts";
 import { packColumns } from "./columns.ts";
+import { packGapKeys, partKinds } from "./parts.ts";
+import { RunRecord, type RunStart } from "./run-record.ts";
 import { FlowInsert, type ProtocolSums } from "./flow-insert.ts";
 
-export interface RunStart {
-  /** the capture's path or interface */
-  readonly source: string;
-  /** what the analysis was asked to do; kept as JSON */
-  readonly options: Readonly<Record<string, unknown>>;
-  readonly startedNs?: bigint;
+export const wallClock = (): bigint => BigInt(Date.now()) * 1_000_000n;
+
+export interface InsertOptions {
+  readonly now?: () => bigint;
+  /** Whether retention will delete: parts are small then, and gaps can go before their flow does, for 20 bytes a gap. */
+  readonly retained?: boolean;
 }
+
+/** A transaction that deletes as many flows from as many pages takes about 10 ms. */
+const partRecords = 512;
 
 const flowStride = cellCount(flowRecord);
 const gapAt = cellOffsets(gapRecord);
@@ -30,11 +35,24 @@ export class BatchInsert {
   readonly #link: Statement;
   readonly #columns: Statement;
   readonly #totals: Statement;
+  readonly #parts: Statement;
+  readonly #gapKeys: Statement;
+  readonly #record: RunRecord;
+  readonly #now: () => bigint;
+  retained: boolean;
   #run = 0;
-  #part = 0;
+  #flowPart = 0;
+  #gapPart = 0;
+  #nextFlowPart = 0;
+  #nextGapPart = 0;
 
-  constructor(db: Database) {
+  constructor(db: Database, { now = wallClock, retained = false }: InsertOptions = {}) {
     this.#db = db;
+    this.#now = now;
+    this.retained = retained;
+    this.#record = new RunRecord(db, now);
+    this.#parts = db.prepare("INSERT INTO parts VALUES (?, ?, ?, ?)");
+    this.#gapKeys = db.prepare("INSERT INTO gap_keys VALUES (?, ?, ?)");
     this.#flows = new FlowInsert(db);
     this.#gap = db.prepare("INSERT INTO gaps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
     this.#link = db.prepare("INSERT INTO links VALUES (?, ?, ?, ?)");
@@ -48,28 +66,36 @@ export class BatchInsert {
     );
   }
 
-  begin({ source, options, startedNs }: RunStart): number {
-    const insert = this.#db.prepare("INSERT INTO runs (source, options, started_ns) VALUES (?, ?, ?)");
-    this.#run = Number(
-      insert.run(source, JSON.stringify(options), startedNs ?? BigInt(Date.now()) * 1_000_000n).lastInsertRowid,
-    );
-    this.#part = 0;
+  begin(start: RunStart): number {
+    this.#transaction(() => {
+      this.#run = this.#record.begin(start);
+    });
+    this.#flowPart = 0;
+    this.#gapPart = 0;
     return this.#run;
   }
 
   write({ kind, records }: ResultBatch): void {
     if (records.byteLength === 0) return;
-    if (kind === "blinds") return; // no table holds them yet
+    if (kind === "blinds") return; // their own table: StoreWriter.blind
+    this.#nextFlowPart = this.#flowPart;
+    this.#nextGapPart = this.#gapPart;
     this.#transaction(() => {
       if (kind === "flows") this.#writeFlows(records);
       else if (kind === "gaps") this.#writeGaps(records);
       else this.#writeLinks(records);
     });
+    // Only now: a batch that was rolled back comes again, under the same numbers.
+    this.#flowPart = this.#nextFlowPart;
+    this.#gapPart = this.#nextGapPart;
   }
 
   #writeFlows(records: ArrayBuffer): void {
     for (const sum of this.#flows.insert(this.#run, records)) this.#addTotals(sum);
-    this.#columns.run(this.#run, this.#part++, records.byteLength / (flowStride * 8), packColumns(records));
+    for (const part of this.#split(records, flowStride)) {
+      this.#columns.run(this.#run, this.#nextFlowPart, part.byteLength / (flowStride * 8), packColumns(part));
+      this.#parts.run(this.#run, partKinds.flows, this.#nextFlowPart++, this.#now());
+    }
   }
 
   #addTotals(sum: ProtocolSums): void {
@@ -98,6 +124,19 @@ export class BatchInsert {
         times[r + gapAt.noticed], times[r + gapAt.confirmed], bytes[flags], bytes[flags + 1],
       ); // biome-ignore format: one list
     }
+    if (!this.retained) return;
+    for (const part of this.#split(records, gapStride)) {
+      this.#gapKeys.run(this.#run, this.#nextGapPart, packGapKeys(part));
+      this.#parts.run(this.#run, partKinds.gaps, this.#nextGapPart++, this.#now());
+    }
+  }
+
+  /** Parts small enough to be deleted in one short transaction, where retention will. */
+  #split(records: ArrayBuffer, stride: number): ArrayBuffer[] {
+    const size = this.retained ? partRecords * stride * 8 : records.byteLength;
+    if (records.byteLength <= size) return [records];
+    const count = Math.ceil(records.byteLength / size);
+    return Array.from({ length: count }, (_, i) => records.slice(i * size, (i + 1) * size));
   }
 
   #writeLinks(records: ArrayBuffer): void {
@@ -107,59 +146,17 @@ export class BatchInsert {
       this.#link.run(this.#run, numbers[r + linkAt.packet], numbers[r + linkAt.previous], bytes[(r + linkAt.meta) * 8]);
   }
 
+  blind(rows: readonly Blind[]): void {
+    this.#transaction(() => this.#record.blind(this.#run, rows));
+  }
+
+  /** Brings the open run's row and ledger up to date. */
+  checkpoint(summary: AnalysisSummary): void {
+    this.#transaction(() => this.#record.checkpoint(this.#run, summary));
+  }
+
   finish(summary: AnalysisSummary): void {
-    const row = {
-      run: this.#run,
-      finished_ns: BigInt(Date.now()) * 1_000_000n,
-      complete: summary.complete ? 1 : 0,
-      looped: summary.looped,
-      format: summary.format,
-      bytes_read: summary.bytesRead,
-      packets: summary.packets,
-      time_reversed: summary.timeReversed,
-      first_ns: summary.firstTimeNs,
-      last_ns: summary.lastTimeNs,
-      flows: summary.flows,
-      gaps: summary.gaps,
-      cap_evictions: summary.capEvictions,
-      tombstones_dropped: summary.tombstonesDropped,
-      links_dropped: summary.linksDropped,
-      settled_early: summary.settledEarly,
-      threads: summary.threads,
-      engine_ns: Math.round(summary.engineNs),
-      waited_ns: Math.round(summary.waitedNs),
-      peak_flows: summary.peakFlows,
-      file_error: summary.fileError?.code ?? null,
-      file_error_offset: summary.fileError?.offset ?? null,
-      pacing_p50_ns: summary.pacing ? Math.round(summary.pacing.p50Ns) : null,
-      pacing_p99_ns: summary.pacing ? Math.round(summary.pacing.p99Ns) : null,
-      pacing_max_ns: summary.pacing ? Math.round(summary.pacing.maxNs) : null,
-    };
-    const set = Object.keys(row)
-      .filter((name) => name !== "run")
-      .map((name) => `${name} = @${name}`);
-    const ledger = this.#db.prepare("INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-    const reason = this.#db.prepare("INSERT INTO ledger_reasons VALUES (?, ?, ?, ?, ?)");
-    this.#transaction(() => {
-      this.#db.prepare(`UPDATE runs SET ${set.join(", ")} WHERE run = @run`).run(row);
-      for (const [position, l] of summary.ledger.entries()) {
-        ledger.run(
-          this.#run,
-          position,
-          l.interface,
-          l.linkType,
-          l.seen,
-          l.ringDrops,
-          l.inFlight,
-          l.delivered,
-          l.decoded,
-          l.tracked,
-          l.residue,
-        );
-        for (const kind of ["undecodable", "untracked"] as const)
-          for (const [name, packets] of Object.entries(l[kind])) reason.run(this.#run, position, kind, name, packets);
-      }
-    });
+    this.#transaction(() => this.#record.finish(this.#run, summary));
   }
 
   /** Takes the write lock at once: waiting for another writer happens before anything is done, not in the middle. */

@@ -27,6 +27,14 @@ export const column = {
 } as const;
 export const columnCount = cells.length;
 
+/** Which flows a blob holds, and how many gaps each has. */
+export function cellsOfColumns(blob: Uint8Array): { readonly packet: Float64Array; readonly gaps: Float64Array } {
+  const count = blob.byteLength / (columnCount * 8);
+  const own = new Uint8Array(blob).buffer; // a copy, aligned
+  const cells = (at: number): Float64Array => new Float64Array(own, at * count * 8, count);
+  return { packet: cells(column.packet), gaps: cells(column.gaps) };
+}
+
 export function packColumns(records: ArrayBuffer): Uint8Array {
   const count = records.byteLength / (stride * 8);
   const from = new Uint32Array(records); // a cell is copied as two words: a float64 copy could alter bytes that are no number

@@ -34,6 +34,8 @@ export class FlowIndex {
   source: Uint32Array;
   destination: Uint32Array;
 
+  /** in order; the first ones go when retention deletes them */
+  readonly #parts: { readonly part: number; readonly rows: number }[] = [];
   #scratch = new Uint32Array(0);
 
   constructor(run: number, capacity: number) {
@@ -58,7 +60,23 @@ export class FlowIndex {
     return this.#scratch;
   }
 
-  append(blob: Uint8Array): void {
+  /** Forgets parts that retention deleted, always the first ones; true when there were any. Costs nothing: the rows behind them are looked at from further on. */
+  dropBefore(part: number): boolean {
+    let rows = 0;
+    while (this.#parts[0] && this.#parts[0].part < part) rows += this.#parts.shift()?.rows ?? 0;
+    if (rows === 0) return false;
+    for (const name of ["packet", "first", "last", "packets", "bytes", "lost", "gaps"] as const)
+      this[name] = this[name].subarray(rows);
+    this.meta = this.meta.subarray(rows * 8);
+    this.tags = this.tags.subarray(rows * 8);
+    this.sci = this.sci.subarray(rows * 2);
+    this.source = this.source.subarray(rows * 4);
+    this.destination = this.destination.subarray(rows * 4);
+    this.length -= rows;
+    return true;
+  }
+
+  append(blob: Uint8Array, part: number): void {
     const count = blob.byteLength / (columnCount * 8);
     if (this.length + count > this.packet.length) this.#grow(Math.ceil((this.length + count) * 1.5));
     const buffer = new ArrayBuffer(blob.byteLength); // its own, aligned
@@ -74,13 +92,14 @@ export class FlowIndex {
     this.meta.set(new Uint8Array(buffer, start(column.meta), count * 8), at * 8);
     this.tags.set(new Uint8Array(buffer, start(column.tags), count * 8), at * 8);
     this.sci.set(new Uint32Array(buffer, start(column.sci), count * 2), at * 2);
-    if (at === 0) this.baseNs = new DataView(buffer).getBigInt64(start(column.first), true);
+    if (this.nextPart === 0) this.baseNs = new DataView(buffer).getBigInt64(start(column.first), true);
     this.#times(new Int32Array(buffer, start(column.first), count * 2), this.first);
     this.#times(new Int32Array(buffer, start(column.last), count * 2), this.last);
     this.#addresses(new Uint32Array(buffer, start(column.source), count * 4), this.source);
     this.#addresses(new Uint32Array(buffer, start(column.destination), count * 4), this.destination);
     this.length += count;
-    this.nextPart++;
+    this.#parts.push({ part, rows: count });
+    this.nextPart = part + 1;
   }
 
   /** int64 less the base, by halves: a BigInt for each would cost more than all the rest. */

@@ -61,12 +61,13 @@ export class FlowPages {
     });
   }
 
+  /** Of one moment: retention may delete flows while they are looked for. */
   page(query: FlowQuery): FlowPage {
-    const marks = query.runs.map(() => "?").join(", ");
-    const flows = this.#db
-      .prepare(`SELECT coalesce(sum(flows), 0) FROM totals WHERE run IN (${marks})`)
-      .pluck()
-      .get(...query.runs) as number;
+    return this.#db.transaction(() => this.#page(query))();
+  }
+
+  #page(query: FlowQuery): FlowPage {
+    const flows = query.runs.reduce((sum, run) => sum + this.#kept(run), 0);
     let plan = planFlows(query.filter, query.sort.by, flows, this.#limit);
     const indices = plan.indexed ? query.runs.map((run) => this.#index(run)) : [];
     if (plan.indexed && !indices.every((index) => index.exact))
@@ -78,8 +79,7 @@ export class FlowPages {
     const more = found.places.length > query.limit;
     const places = more ? found.places.slice(0, query.limit) : found.places;
     const read = this.#db.prepare<[number, number], FlowRow>(flowByName);
-    // In one transaction: without, each row takes and gives back the read lock.
-    const rows = this.#db.transaction(() => places.map(({ run, packet }) => read.get(run, packet)))();
+    const rows = places.map(({ run, packet }) => read.get(run, packet));
     return {
       flows: rows.filter((row) => row !== undefined),
       total: found.total,
@@ -134,24 +134,32 @@ export class FlowPages {
     };
   }
 
+  /** Flows of a run that retention has not deleted. */
+  #kept(run: number): number {
+    const sql = `SELECT coalesce(sum(flows), 0) - coalesce((SELECT pruned_flows FROM runs WHERE run = @run), 0) FROM totals WHERE run = @run`;
+    return this.#db.prepare(sql).pluck().get({ run }) as number;
+  }
+
   /** The run's columns, with what the writer has added since the last question. */
   #index(run: number): FlowIndex {
+    const first = this.#db.prepare("SELECT min(part) FROM flow_columns WHERE run = ?").pluck().get(run) as
+      | number
+      | null;
     let index = this.#indices.get(run);
+    // What lay too far from its base may be gone: with a new one the rest may fit.
+    if (index?.dropBefore(first ?? Number.POSITIVE_INFINITY) && !index.exact) index = undefined;
     // Last used goes last.
     this.#indices.delete(run);
     if (!index) {
-      const flows = this.#db
-        .prepare("SELECT coalesce(sum(flows), 0) FROM totals WHERE run = ?")
-        .pluck()
-        .get(run) as number;
+      const flows = this.#kept(run);
       this.#makeRoom(flows);
       index = new FlowIndex(run, flows);
     }
     this.#indices.set(run, index);
-    const parts = this.#db
-      .prepare<[number, number], Uint8Array>("SELECT cells FROM flow_columns WHERE run = ? AND part >= ? ORDER BY part")
-      .pluck();
-    for (const cells of parts.iterate(run, index.nextPart)) index.append(cells);
+    const parts = this.#db.prepare<[number, number], { readonly part: number; readonly cells: Uint8Array }>(
+      "SELECT part, cells FROM flow_columns WHERE run = ? AND part >= ? ORDER BY part",
+    );
+    for (const { part, cells } of parts.iterate(run, index.nextPart)) index.append(cells, part);
     return index;
   }
 

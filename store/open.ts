@@ -3,6 +3,7 @@ import Database from "better-sqlite3";
 import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { TaplineError } from "#domain/errors.ts";
+import { lookAtLock } from "./agent-lock.ts";
 import { storeError } from "./failure.ts";
 import { applicationId, migrate, schemaVersion } from "./schema.ts";
 
@@ -50,20 +51,38 @@ const guarded = <T>(path: string, work: () => T): T => {
 export interface OpenOptions {
   /** how long to wait for another writer */
   readonly busyMs?: number;
+  /** For a writer that goes on for months: its write-ahead log stays small. */
+  readonly unending?: boolean;
+  /** holds the sensor's lock itself */
+  readonly owner?: boolean;
 }
 
-export const openForWriting = (path: string, { busyMs = 5000 }: OpenOptions = {}): Database.Database =>
+/** The write-ahead log of an unending writer: copied into the file from this size on, cut back to the other when it can be. */
+export const unendingWal = { checkpointBytes: 8 << 20, keptBytes: 16 << 20 };
+
+export const openForWriting = (
+  path: string,
+  { busyMs = 5000, unending = false, owner = false }: OpenOptions = {},
+): Database.Database =>
   guarded(path, () => {
     if (look(path) === "absent" && !existsSync(dirname(path)))
       throw new TaplineError("STORE_CANNOT_CREATE", { path, detail: "its folder does not exist" });
+    if (!owner) lookAtLock(path);
     const db = new Database(path, { timeout: busyMs });
     try {
       const version = recognise(db, path);
+      // Before the first page is written: afterwards it would take a rewrite of the whole file.
+      if (version === 0) db.pragma("auto_vacuum = INCREMENTAL");
       db.pragma("journal_mode = WAL");
       db.pragma("synchronous = NORMAL");
       db.pragma("cache_size = -8192"); // rows come in key order: a larger cache was not faster
       // A checkpoint syncs the disk: let a usual run finish before the first one.
       db.pragma("wal_autocheckpoint = 16384");
+      if (unending) {
+        db.pragma(`wal_autocheckpoint = ${unendingWal.checkpointBytes / 4096}`);
+        db.pragma("cache_size = -16384"); // what retention deletes lies scattered
+        db.pragma(`journal_size_limit = ${unendingWal.keptBytes}`);
+      }
       if (version < schemaVersion) migrate(db);
       return db;
     } catch (cause) {

@@ -1,6 +1,7 @@
 // What can be asked of a database, as plain data that can cross a thread. Runs in the reader's worker.
 import type { Database } from "better-sqlite3";
 import type { Filter, Operator } from "#domain/filter.ts";
+import type { BlindReason } from "#domain/vocabulary.ts";
 import { FlowPages, type FlowPage, type FlowQuery } from "./flow-pages.ts";
 import { flowByName, type FlowRow } from "./queries.ts";
 
@@ -31,6 +32,10 @@ export interface RunRow {
   readonly peak_flows: number | null;
   readonly file_error: string | null;
   readonly file_error_offset: number | null;
+  /** while it runs, or when its writer died: when the figures above were taken */
+  readonly checkpoint_ns: string | null;
+  readonly pruned_flows: number;
+  readonly pruned_gaps: number;
 }
 
 /** Sums of one protocol in one run. */
@@ -75,6 +80,17 @@ export interface LinkRow {
   readonly kind: number;
 }
 
+export interface BlindPlace {
+  readonly run: number;
+  readonly since_ns: string;
+  readonly interface: string;
+  readonly reason: BlindReason;
+}
+/** A time in which an interface was not watched. */
+export interface BlindRow extends BlindPlace {
+  readonly until_ns: string;
+}
+
 export interface LedgerRow {
   readonly run: number;
   readonly position: number;
@@ -96,7 +112,8 @@ export interface LedgerRow {
 
 const runColumns = `run, source, options, CAST(started_ns AS TEXT) AS started_ns, CAST(finished_ns AS TEXT) AS finished_ns, complete, looped,
   format, bytes_read, packets, time_reversed, CAST(first_ns AS TEXT) AS first_ns, CAST(last_ns AS TEXT) AS last_ns, flows, gaps,
-  cap_evictions, tombstones_dropped, links_dropped, settled_early, threads, engine_ns, waited_ns, peak_flows, file_error, file_error_offset`;
+  cap_evictions, tombstones_dropped, links_dropped, settled_early, threads, engine_ns, waited_ns, peak_flows, file_error, file_error_offset,
+  CAST(checkpoint_ns AS TEXT) AS checkpoint_ns, pruned_flows, pruned_gaps`;
 const totalColumns = `run, protocol, flows, packets, bytes, CAST(first_ns AS TEXT) AS first_ns, CAST(last_ns AS TEXT) AS last_ns, expected,
   unique_packets, reordered, duplicate, late, lost, pending, jumps, outliers, restarts, gaps, max_gap`;
 const gapColumns = `run, packet, segment, first, last, CAST(noticed_ns AS TEXT) AS noticed_ns, CAST(confirmed_ns AS TEXT) AS confirmed_ns, jump, suspect`;
@@ -191,6 +208,17 @@ export class Reads {
       rows.push(...read.all(run, from?.packet ?? -1, from?.segment ?? -1, from?.first ?? -1, limit - rows.length));
     }
     return rows;
+  }
+
+  /** Ordered by run and time. `runs` ascending. */
+  blinds(runs: readonly number[], after: BlindPlace | null, limit: number): BlindRow[] {
+    return this.#db
+      .prepare<unknown[], BlindRow>(
+        `SELECT run, CAST(since_ns AS TEXT) AS since_ns, interface, reason, CAST(until_ns AS TEXT) AS until_ns
+         FROM blind WHERE run IN (${marks(runs)}) AND (run, since_ns, interface, reason) > (?, ?, ?, ?)
+         ORDER BY blind.run, blind.since_ns, blind.interface, blind.reason LIMIT ?`,
+      )
+      .all(...runs, after?.run ?? 0, BigInt(after?.since_ns ?? 0), after?.interface ?? "", after?.reason ?? "", limit);
   }
 
   ledger(runs: readonly number[]): LedgerRow[] {

@@ -179,7 +179,44 @@ SELECT run, protocol, count(*), sum(packets), sum(bytes), min(first_ns), max(las
 FROM flows GROUP BY run, protocol;
 `;
 
-export const migrations: readonly string[] = [first, totals];
+// For a run that goes on for months: what was seen up to a moment ago, when nobody looked, and what retention deletes.
+// `parts` has a row for each batch that retention may delete: of ended flows (kind 0, cells in flow_columns) and of gaps
+// (kind 1, keys in gap_keys). An older run's flows count as stored when it ended.
+const unending = `
+ALTER TABLE runs ADD COLUMN checkpoint_ns INTEGER;
+ALTER TABLE runs ADD COLUMN pruned_flows INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN pruned_gaps INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE blind (
+  run INTEGER NOT NULL,
+  since_ns INTEGER NOT NULL,
+  interface TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  until_ns INTEGER NOT NULL,
+  PRIMARY KEY (run, since_ns, interface, reason)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE part_kinds (kind INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
+INSERT INTO part_kinds VALUES (0, 'flows'), (1, 'gaps');
+CREATE TABLE parts (
+  run INTEGER NOT NULL,
+  kind INTEGER NOT NULL,
+  part INTEGER NOT NULL,
+  stored_ns INTEGER NOT NULL,
+  PRIMARY KEY (run, kind, part)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX parts_by_age ON parts (stored_ns);
+INSERT INTO parts SELECT c.run, 0, c.part, coalesce(r.finished_ns, r.started_ns) FROM flow_columns c JOIN runs r USING (run);
+
+CREATE TABLE gap_keys (
+  run INTEGER NOT NULL,
+  part INTEGER NOT NULL,
+  keys BLOB NOT NULL,
+  PRIMARY KEY (run, part)
+) STRICT;
+`;
+
+export const migrations: readonly string[] = [first, totals, unending];
 export const schemaVersion = migrations.length;
 
 /** Brings an open database to `target` in one transaction: all of it or nothing. */

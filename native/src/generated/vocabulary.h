@@ -61,9 +61,10 @@ enum class BlindReason : uint8_t {
   Down,  ///< the interface was down
   Gone,  ///< no interface had the name: deleted, renamed, or not made yet
   Removed,  ///< the interface was taken out of the capture
+  Restart,  ///< the sensor was not running between two runs
 };
-inline constexpr size_t kBlindReasonCount = 5;
-inline constexpr const char* kBlindReasonNames[] = {"start", "ring_full", "down", "gone", "removed"};
+inline constexpr size_t kBlindReasonCount = 6;
+inline constexpr const char* kBlindReasonNames[] = {"start", "ring_full", "down", "gone", "removed", "restart"};
 
 enum class PortState : uint8_t {
   Watching,
