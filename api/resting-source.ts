@@ -56,6 +56,7 @@ export function restingSource(open: () => Promise<Source>, restMs = 30_000): Sou
     flow: (...given) => ask((source) => source.flow(...given)),
     gapsOfFlow: (...given) => ask((source) => source.gapsOfFlow(...given)),
     gaps: (...given) => ask((source) => source.gaps(...given)),
+    blinds: (...given) => ask((source) => source.blinds(...given)),
     ledger: (...given) => ask((source) => source.ledger(...given)),
     close: async () => {
       while (asking > 0) await sleep(5);

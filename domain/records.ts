@@ -49,6 +49,12 @@ export const gapRecord = {
   last: "number",
   noticed: "time",
   confirmed: "time",
+  /** the flow's own, as in flowRecord, so that a gap can be told without looking its flow up; its end is `active` */
+  meta: "bytes",
+  tags: "bytes",
+  sci: "bytes",
+  source: ["bytes", 2],
+  destination: ["bytes", 2],
   /** [0] 1 if a jump, [1] 1 if suspect, [4..7] the flow's restarts before it: a number can be lost once in each segment */
   flags: "bytes",
 } as const satisfies Cells;

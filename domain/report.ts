@@ -2,6 +2,7 @@
 // never fall; what is a rate or a level says so. Names as in api/schemas.ts. Unknown fields are dropped, so that an older reader
 // understands a newer sensor.
 import { z } from "zod";
+import { interfaceLossReport, softnetReport } from "./losses.ts";
 import { portStates, protocols, rungs, storeStates } from "./vocabulary.ts";
 
 const count = z.int().min(0);
@@ -36,17 +37,9 @@ export const reportedInterface = z.object({
   ring_locked: z.boolean(),
   packets_per_second: z.number().min(0),
   bits_per_second: z.number().min(0),
-  beside: z
-    .object({
-      rx_missed: count,
-      rx_fifo: count,
-      softnet_dropped: count.describe("of the whole machine"),
-      allowance_exceeded: counts.describe("what a cloud's driver says it dropped, by its own names"),
-    })
-    .partial()
-    .describe(
-      "losses before the ring, as the NIC and kernel tell them; outside the ledger. What is not told is left out",
-    ),
+  beside: interfaceLossReport
+    .omit({ interface: true })
+    .describe("losses before the rings, as the kernel and the driver tell them; outside the ledger"),
 });
 
 export type ReportedInterface = z.output<typeof reportedInterface>;
@@ -90,6 +83,7 @@ export const sensorReport = z.object({
   sequence: z.int().min(1).describe("of this run's reports: a hole is a report that never left or got lost"),
   interval_ms: z.int().min(1),
   interfaces: z.array(reportedInterface),
+  softnet: softnetReport.describe("losses in the backlogs of the whole machine"),
   protocols: z.array(reportedProtocol),
   flows: z.object({ live: level, total: count, cap_evictions: count }),
   lost: count,
@@ -107,7 +101,9 @@ export const sensorReport = z.object({
     acknowledged: count,
     waiting: level,
     overflowed: count,
-    untold: count.describe("gaps beyond what is told one by one in a second: in the sums and the database, not among the findings"),
+    untold: count.describe(
+      "gaps beyond what is told one by one in a second: in the sums and the database, not among the findings",
+    ),
     unsent_reports: count,
     reconnects: count,
   }),

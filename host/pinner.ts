@@ -63,6 +63,11 @@ export class Pinner {
     this.#topology = readTopology(this.#files);
   }
 
+  /** Of this machine, now. */
+  interfaces(): NetworkInterface[] {
+    return readInterfaces(this.#files, this.#options.driverName);
+  }
+
   /**
    * To be called first. Puts back what an agent that was killed had changed. Throws PINNING_STATE_IN_USE when another one lives by the same
    * state file, PINNING_STATE_DAMAGED when it cannot be read (it is moved aside: a second call finds none).

@@ -8,7 +8,8 @@ import type { ReportedInterface, SensorReport } from "#domain/report.ts";
 import type { SensorPlace } from "#domain/subjects.ts";
 import { timeText } from "#domain/time.ts";
 import type { Losses } from "#host/losses.ts";
-import type { Pinner, Running } from "#host/pinner.ts";
+import type { Running } from "#host/pinning-view.ts";
+import type { Pinner } from "#host/pinner.ts";
 import type { Capture } from "#native/engine.ts";
 import type { Logs } from "#process/log.ts";
 import { version } from "#process/version.ts";
@@ -109,7 +110,7 @@ export class Beat {
     const figures = capture.figures();
     if (!figures) return this.report?.interfaces ?? [];
     const ns = Number(nowNs() - (this.#before?.ns ?? nowNs()));
-    return reportInterfaces(figures, this.#before?.figures, ns, (name) => losses.of(name));
+    return reportInterfaces(figures, this.#before?.figures, ns, losses);
   }
 
   async #go(signal: AbortSignal): Promise<void> {
@@ -197,7 +198,8 @@ export class Beat {
       started: timeText(startedNs),
       sequence: ++this.#sequence,
       interval_ms: beatMs,
-      interfaces: reportInterfaces(figures, this.#before?.figures, between, (name) => losses.of(name)),
+      interfaces: reportInterfaces(figures, this.#before?.figures, between, losses),
+      softnet: losses.softnet(),
       protocols: reportProtocols(figures.protocols),
       flows: { live: figures.liveFlows, total: figures.flows, cap_evictions: figures.capEvictions },
       lost: figures.lost,

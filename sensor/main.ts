@@ -32,7 +32,7 @@ export async function runSensor({ config: path, require }: SensorArguments): Pro
   try {
     const { endpoint } = config.export.otlp ?? {};
     const traces = await startTraces({ endpoint, service: "tapline-sensor", version, attributes: {}, log });
-    shutdown.part({ name: "traces", close: () => traces.close(), deadlineMs: 3000 });
+    shutdown.part({ name: "traces", close: (signal) => traces.close(signal), deadlineMs: 3000 });
     const registry = new Registry();
     const health = createHealth();
     const stopMeasuring = ownMetrics(registry, { logs: () => logs.counts(), tracesLost: () => traces.lost() });
@@ -48,7 +48,7 @@ export async function runSensor({ config: path, require }: SensorArguments): Pro
     });
     const sensor = await startSensor(config, { logs, health, registry, shutdown, require });
     if (config.profiling) {
-      const profiling = await startProfiling({ port: config.profiling.port, stages: () => sensor.stages(), failed });
+      const profiling = await startProfiling({ port: config.profiling.port, stages: () => sensor.stages(), log });
       shutdown.part({ name: "profiling", close: (signal) => profiling.close(signal), deadlineMs: 1000 });
       log.warning("profiling is open to this machine", { url: profiling.url });
     }

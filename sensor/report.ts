@@ -3,6 +3,7 @@ import type { CaptureFigures, PortCounts, ProtocolCounts } from "#domain/analysi
 import type { ReportedInterface, ReportedProtocol } from "#domain/report.ts";
 import { timeText } from "#domain/time.ts";
 import { protocols } from "#domain/vocabulary.ts";
+import type { Losses } from "#host/losses.ts";
 
 /** What the kernel, the NIC and its driver say they lost before the rings. */
 export type Beside = ReportedInterface["beside"];
@@ -47,16 +48,18 @@ export const reportInterfaces = (
   now: CaptureFigures,
   before: CaptureFigures | undefined,
   ns: number,
-  beside: (name: string) => Beside,
-): ReportedInterface[] =>
-  now.ledger.map((port) =>
+  losses: Losses,
+): ReportedInterface[] => {
+  const beside = losses.interfaces(now.ledger.map((port) => port.interface));
+  return now.ledger.map((port, i) =>
     reportInterface(
       port,
       before?.ledger.find((other) => other.interface === port.interface),
       ns,
-      beside(port.interface),
+      { kernel: beside[i]?.kernel ?? {}, driver: beside[i]?.driver ?? {} },
     ),
   );
+};
 
 export const reportProtocols = (counts: readonly ProtocolCounts[]): ReportedProtocol[] =>
   counts.flatMap(({ protocol, ...rest }) => {

@@ -19,6 +19,7 @@ import { Stream } from "#api/stream.ts";
 import type { CaptureFigures } from "#domain/analysis.ts";
 import { TaplineError } from "#domain/errors.ts";
 import type { SensorConfig } from "#domain/sensor-config.ts";
+import { HostFiles } from "#host/files.ts";
 import { Losses } from "#host/losses.ts";
 import { engine, type Capture, type CaptureOptions } from "#native/engine.ts";
 import type { Health } from "#process/health.ts";
@@ -32,7 +33,7 @@ import { engineError } from "./engine-error.ts";
 import type { Fleet, FleetOptions } from "./fleet.ts";
 import { liveSummary } from "./live-summary.ts";
 import { SensorMetrics } from "./metrics.ts";
-import { openPinner } from "./pinning.ts";
+import { driverStatistics, openPinner } from "./machine.ts";
 import { Results } from "./results.ts";
 import { configured, entries, pinningPolicy, sourceText } from "./settings.ts";
 import { rests, takeAll } from "./take.ts";
@@ -111,7 +112,14 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
   // The fleet's questions are answered by the API, whether it listens or not.
   const served =
     enabled || first.nats
-      ? await serve({ db: restingSource(() => openDatabase(first.store.path)), live, listen: enabled, ...listen })
+      ? await serve({
+          db: restingSource(() => openDatabase(first.store.path)),
+          live,
+          listen: enabled,
+          host: listen.host,
+          port: listen.port,
+          ...(listen.tokenFile === undefined ? {} : { tokenFile: listen.tokenFile }),
+        })
       : undefined;
   if (first.nats) {
     fleet = await openFleet(first.nats, {
@@ -130,7 +138,7 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
     if (enabled) logs.facility("api").notice("began to answer", { url: served.url });
   }
 
-  const capture = startCapture(first, ports, { database: first.store.path, run, started: startedNs });
+  const capture = startCapture(first, ports);
   const results = new Results({
     store,
     stream,
@@ -169,7 +177,7 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
     store,
     database: first.store.path,
     pinner,
-    losses: new Losses(),
+    losses: new Losses(new HostFiles(), driverStatistics()),
     results,
     stream,
     logs,
@@ -186,7 +194,7 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
   watched.follow(
     capture,
     (onChange) => engine().watchLinks(onChange),
-    (changes) => log.notice("followed the interfaces", changes),
+    ({ added, removed }) => log.notice("followed the interfaces", { added, removed }),
   );
   health.ready("capture", () => pulse.watching());
   health.ready("store", () => {
@@ -212,11 +220,7 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
 const openFleet = async (config: NonNullable<SensorConfig["nats"]>, options: FleetOptions): Promise<Fleet> =>
   new (await import("./fleet.ts")).Fleet(config, options);
 
-function startCapture(
-  { capture, analysis }: SensorConfig,
-  ports: CaptureOptions["ports"],
-  liveFlows: NonNullable<CaptureOptions["liveFlows"]>,
-): Capture {
+function startCapture({ capture, analysis }: SensorConfig, ports: CaptureOptions["ports"]): Capture {
   return engine().capture({
     ports,
     wait: true,
@@ -228,6 +232,5 @@ function startCapture(
     settleNs: Number(analysis.settle),
     idleNs: Number(analysis.idleTimeout),
     maxFlows: analysis.maxFlows,
-    liveFlows,
   });
 }

@@ -13,7 +13,7 @@ export const entries = ({ interfaces }: SensorConfig): InterfaceEntry[] =>
 
 export const pinningPolicy = ({ pinning: { policy, cpus = "", irq } }: SensorConfig): PinningPolicy => ({
   policy,
-  cpus: cpus === "" ? [] : parseCpuList(cpus),
+  cpus: cpus === "" ? [] : (parseCpuList(cpus) ?? []),
   irq,
 });
 

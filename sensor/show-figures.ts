@@ -23,8 +23,7 @@ export function showFigures(metrics: SensorMetrics, shown: Shown): void {
   const { report } = shown;
   metrics.set("tapline_sensor_info", { node: report.node, version: report.version }, 1);
   for (const row of report.interfaces) showInterface(metrics, row, shown.blindSeconds.get(row.interface));
-  const softnet = Math.max(0, ...report.interfaces.map(({ beside }) => beside.softnet_dropped ?? 0));
-  metrics.total("tapline_sensor_softnet_dropped_packets_total", {}, softnet);
+  metrics.total("tapline_sensor_softnet_dropped_packets_total", {}, report.softnet.dropped);
   metrics.set("tapline_sensor_live_flows", {}, report.flows.live);
   metrics.total("tapline_sensor_cap_evictions_total", {}, report.flows.cap_evictions);
   for (const {
@@ -95,14 +94,8 @@ function showInterface(
     metrics.total("tapline_sensor_untracked_packets_total", { ...labels, reason }, count, name);
   for (const [reason, seconds] of blindSeconds ?? [])
     metrics.total("tapline_sensor_blind_seconds_total", { ...labels, reason }, seconds, name);
-  const { softnet_dropped: _machine, ...nic } = row.beside;
-  for (const [counter, count] of Object.entries(nic)) {
-    if (typeof count === "number")
-      metrics.total("tapline_sensor_nic_dropped_packets_total", { ...labels, counter }, count, name);
-    else
-      for (const [own, value] of Object.entries(count ?? {}))
-        metrics.total("tapline_sensor_nic_dropped_packets_total", { ...labels, counter: own }, value, name);
-  }
+  for (const [counter, count] of Object.entries({ ...row.beside.kernel, ...row.beside.driver }))
+    metrics.total("tapline_sensor_nic_dropped_packets_total", { ...labels, counter }, count, name);
   metrics.set("tapline_sensor_in_flight_packets", labels, row.in_flight);
   metrics.set("tapline_sensor_ledger_residue", labels, row.residue);
   metrics.set("tapline_sensor_interface_watched", labels, row.state === "watching" ? 1 : 0);

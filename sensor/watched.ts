@@ -1,6 +1,6 @@
 // Which interfaces are captured: what the configuration's entries mean now, followed as interfaces come, go and are renamed.
 // Enters: entries, and the kernel's word on interfaces. Leaves: ports added to and removed from the capture, placed by the pinning plan.
-import type { Capture, LinkWatch, PortOptions } from "#native/engine.ts";
+import type { Capture, PortOptions } from "#native/engine.ts";
 import { matching, type InterfaceEntry } from "#host/matching.ts";
 import type { Pinner } from "#host/pinner.ts";
 import type { InterfacePlan, PinningPolicy } from "#host/pinning.ts";
@@ -8,6 +8,10 @@ import type { InterfacePlan, PinningPolicy } from "#host/pinning.ts";
 export interface Changes {
   readonly added: readonly string[];
   readonly removed: readonly string[];
+}
+
+interface Disposer {
+  stop(): void;
 }
 
 export interface Wanted {
@@ -23,7 +27,7 @@ export class Watched {
   #policy: PinningPolicy;
   #names: readonly string[] = [];
   #capture: Capture | undefined;
-  #links: LinkWatch | undefined;
+  #links: Disposer | undefined;
 
   /** `threads`: for each interface */
   constructor(pinner: Pinner, threads: number, entries: readonly InterfaceEntry[], policy: PinningPolicy) {
@@ -48,7 +52,7 @@ export class Watched {
     return this.#placed(this.#names);
   }
 
-  follow(capture: Capture, watch: (onChange: () => void) => LinkWatch, changed: (changes: Changes) => void): void {
+  follow(capture: Capture, watch: (onChange: () => void) => Disposer, changed: (changes: Changes) => void): void {
     this.#capture = capture;
     this.#links = watch(() => {
       const changes = this.update();

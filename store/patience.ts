@@ -135,7 +135,7 @@ export class Patience {
 
   #count(entry: Waiting, bytes: number): void {
     if (entry.do === "blind") this.#dropped.blinds += entry.rows.length;
-    else this.#dropped[entry.batch.kind] += bytes / recordBytes[entry.batch.kind];
+    else if (entry.batch.kind !== "blinds") this.#dropped[entry.batch.kind] += bytes / recordBytes[entry.batch.kind];
   }
 
   /** One delivery at a time, so that one that fails keeps its place. */

@@ -35,14 +35,15 @@ const report = (sequence: number): SensorReport => ({
   sequence,
   interval_ms: 1000,
   interfaces: [],
+  softnet: { processed: 0, dropped: 0, time_squeeze: 0, flow_limit: 0, cpus: [] },
   protocols: [],
   flows: { live: 1, total: 2, cap_evictions: 0 },
   lost: 0,
   gaps: 0,
   suspect_gaps: 0,
-  rung: 0,
-  store: { state: "off" },
-  bus: { accepted: 0, acknowledged: 0, waiting: 0, overflowed: 0, unsent_reports: 0, reconnects: 0 },
+  rung: "none",
+  store: { state: "writing", waiting_bytes: 0, dropped: 0, bytes: 0 },
+  bus: { accepted: 0, acknowledged: 0, waiting: 0, overflowed: 0, untold: 0, unsent_reports: 0, reconnects: 0 },
   conditions: [],
 });
 

@@ -149,7 +149,7 @@ template <typename Change>
 void FlowTable::counted(uint32_t slot, Change&& change) noexcept {
   const Sequence& s = *cold_[slot].sequence;
   Totals& totals = totals_[cold_[slot].meta[0]];
-  gap_of_ = cold_[slot].packet;
+  gap_of_ = slot;
   const uint64_t lost = s.lost;
   totals.count(s, hot_[slot].hi, ~uint64_t{0});
   change();
@@ -302,16 +302,11 @@ void FlowTable::end(uint32_t slot, FlowEnd how, int64_t at) noexcept {
   live_flows_--;
 }
 
-void FlowTable::record(uint32_t slot, FlowEnd how) noexcept {
+template <typename RecordType>
+void FlowTable::identify(uint32_t slot, FlowEnd how, RecordType& r) const noexcept {
   const Hot& hot = hot_[slot];
   const Cold& cold = cold_[slot];
-  FlowRecord& r = flows_out_.add();
-  r = FlowRecord{};
   r.packet = static_cast<double>(cold.packet);
-  r.first_time = cold.first_seen;
-  r.last_time = hot.last_seen;
-  r.packets = static_cast<double>(hot.packets());
-  r.bytes = static_cast<double>(hot.bytes);
   std::memcpy(r.meta, cold.meta, 8);
   r.meta[1] = static_cast<uint8_t>(how);
   r.meta[5] = hot.has(kWrapped);
@@ -327,6 +322,18 @@ void FlowTable::record(uint32_t slot, FlowEnd how) noexcept {
     std::memcpy(r.source, cold.ends, 4);
     std::memcpy(r.destination, cold.ends + 4, 4);
   }
+}
+
+void FlowTable::record(uint32_t slot, FlowEnd how) noexcept {
+  const Hot& hot = hot_[slot];
+  const Cold& cold = cold_[slot];
+  FlowRecord& r = flows_out_.add();
+  r = FlowRecord{};
+  identify(slot, how, r);
+  r.first_time = cold.first_seen;
+  r.last_time = hot.last_seen;
+  r.packets = static_cast<double>(hot.packets());
+  r.bytes = static_cast<double>(hot.bytes);
   if (hot.min_inter_arrival <= hot.max_inter_arrival) {  // more than one frame
     r.min_inter_arrival = static_cast<double>(hot.min_inter_arrival);
     r.max_inter_arrival = static_cast<double>(hot.max_inter_arrival);
@@ -359,12 +366,12 @@ void FlowTable::record(uint32_t slot, FlowEnd how) noexcept {
 void FlowTable::gap(const Gap& gap) noexcept {
   counts_.gaps++;
   GapRecord& r = gaps_out_.add();
-  r = GapRecord{static_cast<double>(gap_of_),
-                static_cast<double>(gap.first),
-                static_cast<double>(gap.last),
-                gap.noticed,
-                gap.confirmed,
-                {}};
+  r = GapRecord{};
+  identify(gap_of_, FlowEnd::Active, r);
+  r.first = static_cast<double>(gap.first);
+  r.last = static_cast<double>(gap.last);
+  r.noticed = gap.noticed;
+  r.confirmed = gap.confirmed;
   r.flags[0] = gap.jump;
   r.flags[1] = gap.suspect;
   std::memcpy(r.flags + 4, &gap.segment, sizeof gap.segment);

@@ -138,6 +138,8 @@ class FlowTable final : private GapSink {
   bool same(uint32_t slot, const Packet& p) const noexcept;
   uint32_t create(const Packet& p, uint32_t tag, int64_t now, uint64_t number, const Tombstone* resumed) noexcept;
   void end(uint32_t slot, FlowEnd how, int64_t at) noexcept;
+  template <typename RecordType>
+  void identify(uint32_t slot, FlowEnd how, RecordType& r) const noexcept;
   void record(uint32_t slot, FlowEnd how) noexcept;
   void associate(const Packet& p, uint32_t slot, bool resumed) noexcept;
   uint32_t free_slot(int64_t now) noexcept;
@@ -176,7 +178,7 @@ class FlowTable final : private GapSink {
   int64_t sampled_since_ = 0;
   uint64_t to_visit_ = 0;  ///< slots that the sweep has not seen since the sample became smaller
   uint64_t lost_ = 0;
-  uint64_t gap_of_ = 0;  ///< the flow whose gaps come now
+  uint32_t gap_of_ = 0;  ///< the slot whose gaps come now
   Counts counts_;
   Live live_;
 };

@@ -43,9 +43,14 @@ struct GapRecord {
   double last;
   int64_t noticed;
   int64_t confirmed;
+  uint8_t meta[8];
+  uint8_t tags[8];
+  uint8_t sci[8];
+  uint8_t source[16];
+  uint8_t destination[16];
   uint8_t flags[8];
 };
-static_assert(sizeof(GapRecord) == 48);
+static_assert(sizeof(GapRecord) == 104);
 
 struct LinkRecord {
   double packet;
