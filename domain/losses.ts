@@ -9,8 +9,8 @@ export const interfaceLosses = {
   rx_missed_errors: "no room in the NIC: its queues' rings were full",
   rx_fifo_errors: "the NIC's own buffer overflowed",
   rx_over_errors: "a frame larger than its buffer, or an overrun of the ring",
-  rx_dropped: "dropped by the driver, or by the kernel's backlog",
-  rx_nohandler: "came in on an inactive link of a bond, or was of a protocol nobody takes",
+  rx_dropped: "dropped by the driver or a full backlog; also what no protocol takes, unless it is captured",
+  rx_nohandler: "came in on an inactive link of a bond",
   rx_crc_errors: "damaged on the wire",
 } as const;
 export const interfaceLossNames = keysOf(interfaceLosses);

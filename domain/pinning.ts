@@ -81,7 +81,9 @@ export const pinningReport = z.object({
       warnings: z.array(z.string()),
     }),
   ),
-  drift: z.array(pinningDrift),
+  drift: z
+    .array(pinningDrift)
+    .describe("what differs from what is wished; under Observe also what never was as wished"),
   drift_cause: z.string().nullable().describe("who is likely to have changed it"),
   drifts: count.describe("how often something was found to differ, since start"),
   reapplied: count.describe("settings written again, since start; at most once a minute"),

@@ -1,5 +1,5 @@
 // On trees of files that stand for a machine. What a real kernel makes of it is tested in test/host.
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { pinningReport } from "#domain/pinning.ts";
@@ -75,6 +75,47 @@ describe("Manage", () => {
     const [view] = one.observe().interfaces;
     expect(view?.irqs.items[0]?.problem).toMatch(/pinning.json cannot be written: E(EXIST|NOTDIR)/);
     expect(one.close()).toEqual([]);
+  });
+
+  test("one that the kernel refuses is told with its reason, not tried every minute, and does not stop the rest", () => {
+    // Reads as a CPU, and may not be written by anybody.
+    rmSync(irq(103));
+    symlinkSync("/proc/sys/kernel/cap_last_cap", irq(103));
+    const refused = get(irq(103));
+    const one = pinner();
+    one.arrange(manage, captured);
+    const { interfaces, reapplied } = one.observe();
+    expect(interfaces[0]?.irqs.items[2]).toMatchObject({
+      name: "irq 103 mlx5_comp2@pci:x",
+      desired: "36",
+      actual: refused,
+      problem: "this process lacks the right to write it (EACCES)",
+    });
+    expect(reapplied).toBe(0);
+    expect([get(irq(102)), get(irq(104))]).toEqual(["35", "37"]);
+    expect(one.close().filter(({ result }) => result !== "restored")).toMatchObject([
+      { name: "irq 103 mlx5_comp2@pci:x", result: "unchanged" },
+    ]);
+  });
+
+  test("what cannot be put back now stays in the state file, for the next start", () => {
+    const one = pinner({ pid: 3000 });
+    one.arrange(manage, captured);
+    rmSync(irq(103));
+    symlinkSync("/proc/sys/kernel/cap_last_cap", irq(103));
+    const kept = readFileSync(state(), "utf8").replaceAll('"36"', `"${get(irq(103))}"`); // as if it read what we had set
+    writeFileSync(state(), kept);
+    expect(
+      pinner()
+        .recover()
+        .filter(({ result }) => result === "failed"),
+    ).toMatchObject([
+      { name: "irq 103 mlx5_comp2@pci:x", detail: "this process lacks the right to write it (EACCES)" },
+    ]);
+    rmSync(irq(103));
+    put(irq(103), get("/proc/sys/kernel/cap_last_cap"));
+    expect(pinner().recover()).toMatchObject([{ name: "irq 103 mlx5_comp2@pci:x", result: "restored" }]);
+    expect(affinities()).toEqual(untouched());
   });
 
   test("turned to Observe puts everything back", () => {
