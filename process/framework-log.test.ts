@@ -12,7 +12,6 @@ test("fastify logs in our facility, with our severities and codes, and never a q
       destination: {
         write: (line) => void lines.push(JSON.parse(line) as Record<string, unknown>),
         drained: () => Promise.resolve(),
-        writeNow: () => {},
         dropped: () => 0,
       },
     },
