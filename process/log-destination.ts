@@ -1,13 +1,11 @@
 // Where log lines go, without waiting for whoever reads them. What they cannot keep up with is dropped and counted: a process that carries packets
 // must not stand still because a terminal does.
-import { write, writeSync } from "node:fs";
+import { write } from "node:fs";
 
 export interface LogDestination {
   write(line: string): void;
   /** Settles when nothing waits any more, or after `ms`. */
   drained(ms: number): Promise<void>;
-  /** For the last moment of a process: writes what waits at once, and may block. */
-  writeNow(): void;
   dropped(): number;
 }
 
@@ -70,17 +68,6 @@ export function descriptorDestination(fd = 2): LogDestination {
           resolve();
         });
       });
-    },
-    writeNow: () => {
-      const last = Buffer.concat(waiting);
-      const lines = waiting.length;
-      waiting = [];
-      waitingBytes = 0;
-      try {
-        for (let from = 0; from < last.length; ) from += writeSync(fd, last, from);
-      } catch {
-        dropped += lines;
-      }
     },
     dropped: () => dropped,
   };

@@ -11,7 +11,6 @@ function recorded(settings: LogSettings = { level: "info", format: "json" }) {
   const destination = {
     write: (line: string) => void lines.push(line),
     drained: () => Promise.resolve(),
-    writeNow: () => {},
     dropped: () => 0,
   };
   const logs = createLogs(settings, { destination, terminal: false, now: () => clock.ms });
@@ -55,7 +54,7 @@ test("a facility's level holds for it alone, and changes at run time", () => {
   expect(told()).toEqual(["bus error", "bus critical", "store critical"]);
 });
 
-test("the eleventh of a message in ten seconds is held back, and told of with its count", () => {
+test("the eleventh of a message in ten seconds is held back, and told of with its count", async () => {
   const { logs, clock, json } = recorded();
   const log = logs.facility("store");
   for (let i = 0; i < 15; i++) log.warning("waited for the disk", { i });
@@ -77,7 +76,7 @@ test("the eleventh of a message in ten seconds is held back, and told of with it
   ]);
   for (let i = 0; i < 12; i++) log.warning("waited for the disk");
   json();
-  logs.writeNow();
+  await logs.close();
   expect(json()).toEqual([expect.objectContaining({ suppressed: 3 })]);
 });
 
@@ -183,7 +182,7 @@ test("a reader that went away ends nothing", () => {
       "bash",
       process.execPath,
       ...child(`await new Promise((r) => setTimeout(r, 100)); log.info("a"); await logs.close();
-      log.info("b"); await logs.close(); log.info("c"); log.info("d"); logs.writeNow(); console.log(logs.counts().dropped)`),
+      log.info("b"); await logs.close(); log.info("c"); await logs.close(); console.log(logs.counts().dropped)`),
     ],
     { encoding: "utf8" },
   );

@@ -30,10 +30,8 @@ export interface Logs {
   set(settings: LogSettings): void;
   settings(): LogSettings;
   counts(): LogCounts;
-  /** The end of an orderly process: settles when all lines are written, or after `ms`. */
+  /** The last thing before process.exit: settles when all lines are written, or after `ms`. */
   close(ms?: number): Promise<void>;
-  /** The end of any other: writes what waits, and may block. */
-  writeNow(): void;
 }
 
 export interface LogOptions {
@@ -97,10 +95,6 @@ export function createLogs(first: LogSettings, options: LogOptions = {}): Logs {
     close: (ms = 1000) => {
       limit.settle();
       return destination.drained(ms);
-    },
-    writeNow: () => {
-      limit.settle();
-      destination.writeNow();
     },
   };
 }

@@ -47,7 +47,6 @@ function notifier(environment: NotifyOptions["environment"], more: Partial<Notif
   const destination = {
     write: (line: string) => void lines.push(line),
     drained: () => Promise.resolve(),
-    writeNow: () => {},
     dropped: () => 0,
   };
   const log = createLogs({ level: "info", format: "json" }, { destination }).facility("process");

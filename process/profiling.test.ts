@@ -10,7 +10,6 @@ const log = createLogs(
     destination: {
       write: (line) => void lines.push(line),
       drained: () => Promise.resolve(),
-      writeNow: () => {},
       dropped: () => 0,
     },
   },

@@ -34,7 +34,7 @@ function running(script: string): Running {
        const log = logs.facility("process");
        const shutdown = createShutdown({
          log,
-         exitNow: (code) => { logs.writeNow(); process.exit(code); },
+         exitNow: (code) => void logs.close(500).then(() => process.exit(code)),
          notify: (turn) => log.debug("notified", { turn }),
        });
        const part = (name, deadlineMs, close = () => {}) => shutdown.part({ name, deadlineMs, close });

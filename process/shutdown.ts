@@ -27,7 +27,7 @@ export interface Shutdown {
 
 export interface ShutdownOptions {
   readonly log: Log;
-  /** Ends the process at once: a second signal. Its last lines must still be written. */
+  /** A second signal: nothing more is waited for but the last log lines, `void logs.close(500).then(() => process.exit(code))`. */
   readonly exitNow: (code: number) => void;
   /** Told at each turn, as systemd wants to know. */
   readonly notify?: (turn: "reloading" | "reloaded" | "stopping") => void;

@@ -79,7 +79,6 @@ const log = createLogs(
     destination: {
       write: (line) => void lines.push(JSON.parse(line) as (typeof lines)[number]),
       drained: () => Promise.resolve(),
-      writeNow: () => {},
       dropped: () => 0,
     },
   },
