@@ -8,6 +8,7 @@ import type { AnalyzeArguments } from "./analyze.ts";
 import type { BenchReplayArguments } from "./bench-replay.ts";
 import type { GenerateArguments } from "./generate.ts";
 import type { ListArguments } from "./list.ts";
+import type { SensorArguments } from "./sensor.ts";
 import type { ServeArguments } from "./serve.ts";
 import type { StressArguments } from "./stress.ts";
 import type { DoctorArguments } from "./doctor.ts";
@@ -82,6 +83,20 @@ function serveCommand(done: Done): Command {
     )
     .action(async (options: ServeArguments) => {
       done(await (await import("./serve.ts")).serveUntilStopped(options));
+    });
+}
+
+function sensorCommand(done: Done): Command {
+  return new Command("sensor")
+    .description(
+      "capture on this node's interfaces for ever: database, NATS, Prometheus and REST, by a configuration file",
+    )
+    .requiredOption("--config <file>", "YAML; every key is described in docs/reference/sensor-config.md")
+    .option("--check", "say whether the configuration is valid, and end", false)
+    .option("--require", "end when an interface that is named is not there, instead of waiting for it", false)
+    .addHelpText("after", examples("sensor --config sensor.yaml --check", "sensor --config /etc/tapline/sensor.yaml"))
+    .action(async (options: SensorArguments) => {
+      done(await (await import("./sensor.ts")).sensor(options));
     });
 }
 
@@ -268,6 +283,7 @@ export function commands(done: Done): Command {
     .version(version())
     .addCommand(analyzeCommand(done))
     .addCommand(serveCommand(done))
+    .addCommand(sensorCommand(done))
     .addCommand(listCommand(done, "flows"))
     .addCommand(listCommand(done, "gaps"))
     .addCommand(pcapCommand(done))

@@ -7,6 +7,7 @@ import { loadConfig } from "#process/config.ts";
 import { createHealth } from "#process/health.ts";
 import { createLogs } from "#process/log.ts";
 import { startMetrics } from "#process/metrics.ts";
+import { createNotify } from "#process/notify.ts";
 import { ownMetrics } from "#process/own-metrics.ts";
 import { startProfiling } from "#process/profiling.ts";
 import { createShutdown } from "#process/shutdown.ts";
@@ -23,18 +24,20 @@ export async function runSensor({ config: path, require }: SensorArguments): Pro
   let config: SensorConfig = await loadConfig(path, sensorConfig);
   const logs = createLogs(config.log);
   const log = logs.facility("process");
-  const exitNow = (code: number): never => {
-    logs.writeNow();
-    process.exit(code);
-  };
-  using shutdown = createShutdown({ log, exitNow });
+  const health = createHealth();
+  const notify = createNotify({ environment: process.env, log, alive: () => health.liveness().ok });
+  using shutdown = createShutdown({
+    log,
+    exitNow: (code) => void logs.close(500).then(() => process.exit(code)),
+    notify: (turn) => (turn === "reloaded" ? notify.ready("running") : notify[turn]()),
+  });
+  shutdown.part({ name: "notify", close: (signal) => notify.close(signal), deadlineMs: 1000 });
   log.notice("started", { version, config: path, pid: process.pid });
   try {
     const { endpoint } = config.export.otlp ?? {};
     const traces = await startTraces({ endpoint, service: "tapline-sensor", version, attributes: {}, log });
     shutdown.part({ name: "traces", close: (signal) => traces.close(signal), deadlineMs: 3000 });
     const registry = new Registry();
-    const health = createHealth();
     const stopMeasuring = ownMetrics(registry, { logs: () => logs.counts(), tracesLost: () => traces.lost() });
     const failed = (asked: string, error: unknown): void => log.error("failed to answer", { path: asked, error });
     const metrics = await startMetrics({ ...config.metrics, registry, health, failed });
@@ -52,6 +55,7 @@ export async function runSensor({ config: path, require }: SensorArguments): Pro
       shutdown.part({ name: "profiling", close: (signal) => profiling.close(signal), deadlineMs: 1000 });
       log.warning("profiling is open to this machine", { url: profiling.url });
     }
+    notify.ready("running");
     shutdown.onReload(async () => {
       const next = await loadConfig(path, sensorConfig);
       const { live, restart } = configChanges(sensorConfig, config, next);

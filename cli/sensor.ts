@@ -1,0 +1,18 @@
+// tapline sensor: the agent, until a signal; or only a look at its configuration.
+import { sensorConfig } from "#domain/sensor-config.ts";
+import { loadConfig } from "#process/config.ts";
+import { runSensor } from "#sensor/main.ts";
+
+export interface SensorArguments {
+  readonly config: string;
+  readonly check: boolean;
+  readonly require: boolean;
+}
+
+export async function sensor({ config, check, require }: SensorArguments): Promise<number> {
+  if (!check) return runSensor({ config, require });
+  const { interfaces, store } = await loadConfig(config, sensorConfig);
+  const names = interfaces.map(({ name, glob, driver }) => name ?? glob ?? `driver ${driver}`).join(", ");
+  process.stdout.write(`${config} is valid: it captures on ${names} into ${store.path}\n`);
+  return 0;
+}
