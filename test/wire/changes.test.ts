@@ -1,11 +1,17 @@
 // A capture that changes while it runs: interfaces come and go, filter and limits change, and every packet stays accounted for.
+import { execFile } from "node:child_process";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { Driven, type Everything, type Figures } from "./driven.ts";
 import { Network } from "./network.ts";
 
 /** Long enough for a block to retire. */
 const soon = 300;
+const tapline = new URL("../../bin/tapline", import.meta.url).pathname;
 const words = (text: string): string[] => text.split(" ");
 
 const port = (figures: Figures, name: string): Figures["ledger"][number] => {
@@ -109,6 +115,8 @@ describe("a capture that changes while it runs", { timeout: 60_000 }, () => {
     await using driven = await Driven.start(network, { threads: 2, ring: { blockKiB: 256, blocks: 64, retireMs: 4 } });
     const steady = network.send(...words("--seconds 4 --flows 200 --pps 50000 --size 200"));
     const changing = network.sendOn("near2", ...words("--seconds 4 --flows 200 --pps 50000 --size 200"));
+    const descriptors = async (): Promise<number> => (await readdir(`/proc/${driven.pid}/fd`)).length;
+    const before = await descriptors();
     let seen = 0;
     for (let i = 0; i < 8; i++) {
       await driven.add({ name: "far2" });
@@ -121,6 +129,7 @@ describe("a capture that changes while it runs", { timeout: 60_000 }, () => {
       expect(now.members.map((member) => member.interface)).toEqual(["far", "far"]);
       seen = row.seen;
     }
+    expect(await descriptors()).toBe(before);
     const sent = await steady;
     await changing;
     await sleep(soon);
@@ -173,6 +182,34 @@ describe("a capture that changes while it runs", { timeout: 60_000 }, () => {
     const end = await driven.stop();
     accounted(end.figures);
     expect(port(end.figures, "far").seen).toBe(sent.sent / 4);
+  });
+
+  test("a filter that asks for VLAN tags sees those that the kernel took off", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "tapline-wire-"));
+    try {
+      const pcap = join(folder, "made.pcap");
+      await promisify(execFile)(tapline, [
+        ...words("pcap generate --packets 2000 --flows 20 --protocol ipsec --vlan --pps 100000 --output"),
+        pcap,
+      ]);
+      await using network = await Network.create();
+      await using driven = await Driven.start(network, { filter: "not vlan" });
+      const replay = (): Promise<string> =>
+        network.in(network.sender, "tcpreplay", "-q", "--topspeed", "-i", network.near, pcap);
+      await replay();
+      await sleep(soon);
+      const without = port(await driven.figures(), "far").seen;
+      await driven.setFilter("vlan");
+      await replay();
+      await sleep(soon);
+      const end = await driven.stop();
+      accounted(end.figures);
+      expect(without).toBeLessThan(2000);
+      expect(port(end.figures, "far").seen).toBe(2000);
+      expect(port(end.figures, "far").seen - without).toBeGreaterThan(0);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 
   test("1 of 4 flows: whole flows or nothing of them, the ledger exact; followed again, no loss is invented", async () => {
@@ -331,5 +368,18 @@ describe("a capture that changes while it runs", { timeout: 60_000 }, () => {
     await become((links) => links.some((link) => link.name === "wide" && link.up && !link.running));
     await network.in(network.sender, "ip", "link", "del", "near2");
     await become((links) => !links.some((link) => link.name === "wide"));
+
+    // More changes than the kernel keeps for a reader that sleeps: it is told so, and lists again.
+    process.kill(driven.pid, "SIGSTOP");
+    await network.in(
+      network.receiver,
+      "sh",
+      "-c",
+      "seq 1300 2299 | sed 's/.*/link set far mtu &/' | ip -batch - && ip link set far mtu 1400 && ip link set far name last",
+    );
+    process.kill(driven.pid, "SIGCONT");
+    await become((links) => links.some((link) => link.name === "last" && link.mtu === 1400));
+    expect(await names()).not.toContain("far");
+    await driven.until(state("far", "absent"));
   });
 });
