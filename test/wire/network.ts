@@ -37,24 +37,25 @@ export class Network implements AsyncDisposable {
     return network;
   }
 
-  async connect(): Promise<void> {
+  /** One more pair may be asked for, by names of its own. */
+  async connect(near: string = this.near, far: string = this.far): Promise<void> {
     await run("ip", [
       "link",
       "add",
-      this.near,
+      near,
       "netns",
       this.sender,
       "type",
       "veth",
       "peer",
       "name",
-      this.far,
+      far,
       "netns",
       this.receiver,
     ]);
     for (const [namespace, link] of [
-      [this.sender, this.near],
-      [this.receiver, this.far],
+      [this.sender, near],
+      [this.receiver, far],
     ] as const) {
       // No neighbour discovery: every frame on the wire is the test's own.
       await this.in(namespace, "sysctl", "-qw", `net.ipv6.conf.${link}.disable_ipv6=1`);
@@ -73,11 +74,15 @@ export class Network implements AsyncDisposable {
 
   /** A process in a namespace; `ip netns exec` becomes it, so its pid is the process's own. */
   start(namespace: string, command: string, ...args: string[]): ChildProcess {
-    return spawn("ip", ["netns", "exec", namespace, command, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    return spawn("ip", ["netns", "exec", namespace, command, ...args], { stdio: ["pipe", "pipe", "pipe"] });
   }
 
-  async send(...args: string[]): Promise<Sent> {
-    return JSON.parse(await this.in(this.sender, senderPath, this.near, ...args)) as Sent;
+  send(...args: string[]): Promise<Sent> {
+    return this.sendOn(this.near, ...args);
+  }
+
+  async sendOn(near: string, ...args: string[]): Promise<Sent> {
+    return JSON.parse(await this.in(this.sender, senderPath, near, ...args)) as Sent;
   }
 
   /** From the receiver's own end: frames that leave the captured interface. */
