@@ -42,6 +42,8 @@ export function resultOf(folder: string): Result {
 export interface Subject extends Peer {
   /** its files that grow with what it finds, the database and its log */
   readonly files: (folder: string) => readonly string[];
+  /** so far, asked while it runs, where it can be asked */
+  readonly ringDrops?: (place: Place) => number;
 }
 
 const files = (folder: string): string[] => ["", "-wal"].map((end) => databaseOf(folder) + end);
@@ -83,6 +85,14 @@ metrics: { port: 9464 }
 profiling: { port: 6060 }
 `;
 const scrapeSeconds = 5;
+const metricsUrl = "http://127.0.0.1:9464/metrics";
+
+/** The sum of a metric over its labels, as a scrape from inside the namespace reads it. */
+function metric({ wire }: Place, name: string): number {
+  const text = wire.said("curl", "-sS", "--max-time", "5", metricsUrl);
+  const values = text.split("\n").filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+  return values.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
+}
 
 /** The agent with every sink on. All of it lies in the interface's namespace, whose loopback is its own. */
 const sensor: Subject = {
@@ -95,7 +105,7 @@ const sensor: Subject = {
       if (nats.over || i === 100) throw nats.failure("it did not become ready");
       await sleep(50);
     }
-    const scrape = `while sleep ${scrapeSeconds}; do curl -s -o /dev/null http://127.0.0.1:9464/metrics; done`;
+    const scrape = `while sleep ${scrapeSeconds}; do curl -s -o /dev/null ${metricsUrl}; done`;
     return [nats, wire.start(["sh", "-c", scrape], false)];
   },
   command: (place) => {
@@ -106,6 +116,7 @@ const sensor: Subject = {
   carries,
   count,
   files,
+  ringDrops: (place) => metric(place, "tapline_sensor_ring_dropped_packets_total"),
 };
 
 export const subjects = { analyze, sensor } as const;

@@ -6,6 +6,7 @@ import { sortFields } from "#domain/flow-fields.ts";
 import { positive, rate, seconds, whole } from "./arguments.ts";
 import type { AnalyzeArguments } from "./analyze.ts";
 import type { BenchCaptureArguments } from "./bench-capture.ts";
+import type { BenchSoakArguments } from "./bench-soak.ts";
 import type { BenchReplayArguments } from "./bench-replay.ts";
 import type { GenerateArguments } from "./generate.ts";
 import type { ListArguments } from "./list.ts";
@@ -179,6 +180,22 @@ function benchCaptureCommand(done: Done): Command {
     });
 }
 
+function benchSoakCommand(done: Done): Command {
+  return new Command("soak")
+    .description(
+      "full rate for a long time: fails when memory, descriptors or threads grow, or a packet is unaccounted for; needs root",
+    )
+    .option("--seconds <time>", "how long", seconds, 1800)
+    .option("--every <time>", "how often to look; oftener in a short run", seconds, 10)
+    .addOption(new Option("--kind <traffic>", "what travels").choices(["macsec", "mixed"]).default("mixed"))
+    .addOption(new Option("--of <what>", "what of ours is watched").choices(["analyze", "sensor"]).default("analyze"))
+    .option("--csv <file>", "write the samples as CSV")
+    .addOption(json())
+    .action(async (options: BenchSoakArguments) => {
+      done(await (await import("./bench-soak.ts")).benchSoak(options));
+    });
+}
+
 function benchCommand(done: Done): Command {
   const replay = new Command("replay")
     .description("the engine and the whole process against tcpdump reading the same file, in one run")
@@ -205,6 +222,7 @@ function benchCommand(done: Done): Command {
     .description("measure; figures of one run, as ratios")
     .addCommand(replay)
     .addCommand(benchCaptureCommand(done))
+    .addCommand(benchSoakCommand(done))
     .addCommand(micro);
   bench.addCommand(
     new Command("relay")

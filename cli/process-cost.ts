@@ -73,6 +73,8 @@ export interface Memory {
   readonly peak: number;
   /** of `rss`, what is the process's own: neither files nor rings */
   readonly anonymous: number;
+  /** of `rss`, mapped files: the program's text, and the rings */
+  readonly files: number;
 }
 
 /** Bytes, summed over the family. */
@@ -83,7 +85,7 @@ export function memoryOf(pid: number): Memory {
       (bytes, text) => bytes + Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(text)?.[1] ?? 0) * 1024,
       0,
     );
-  return { rss: sum("VmRSS"), peak: sum("VmHWM"), anonymous: sum("RssAnon") };
+  return { rss: sum("VmRSS"), peak: sum("VmHWM"), anonymous: sum("RssAnon"), files: sum("RssFile") + sum("RssShmem") };
 }
 
 /** Resident bytes with shared pages divided among their users. Dear to ask for: the kernel walks every page. */

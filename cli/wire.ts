@@ -107,6 +107,11 @@ export class Wire implements Disposable {
     return /promiscuity [1-9]/.test(ip("-n", this.#receiver, "-d", "link", "show", this.far));
   }
 
+  /** What a short program says beside the captured interface. */
+  said(...command: string[]): string {
+    return ip("netns", "exec", this.#receiver, ...command);
+  }
+
   #run(command: [string, ...string[]]): Started {
     const started = new Started(command);
     this.#started.add(started);
