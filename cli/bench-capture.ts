@@ -4,9 +4,6 @@
 //   --full-rate  nothing dropped, nothing unaccounted for, every number left out found
 //   --memory     a million flows alive; idle
 //   --ablation   what each step of the capture is worth
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { ablation, ablationText } from "./capture-ablation.ts";
 import { costOf, costTargets, costText, writeCosts, type Cost } from "./capture-cost.ts";
 import { exactAt, exactTargets, exactText, type Exact } from "./capture-exact.ts";
@@ -15,6 +12,7 @@ import { peersNamed, type Kind, type PeerName } from "./capture-peers.ts";
 import { subjects, type SubjectName } from "./capture-subject.ts";
 import { interruptedCode, interruption } from "./interruption.ts";
 import { machine } from "./machine.ts";
+import { Scratch } from "./scratch.ts";
 import { styled } from "./table.ts";
 import { targetTable, type Target } from "./target.ts";
 import { cores } from "./wire.ts";
@@ -81,7 +79,7 @@ export async function benchCapture(typed: BenchCaptureArguments): Promise<number
   using stop = interruption();
   const say: Say = (text) => void (typed.json === true || process.stdout.write(`${text}\n`));
   const on = machine();
-  const folder = mkdtempSync(join(tmpdir(), "tapline-bench-"));
+  using scratch = new Scratch();
   try {
     say(
       styled(
@@ -90,7 +88,7 @@ export async function benchCapture(typed: BenchCaptureArguments): Promise<number
       ),
     );
     const part = typed.fullRate ? fullRate : typed.memory ? memory : typed.ablation ? steps : cost;
-    const { targets, json } = await part(typed, folder, stop.signal, say);
+    const { targets, json } = await part(typed, scratch.path, stop.signal, say);
     if (targets.length > 0) say(targetTable(targets));
     if (typed.json === true)
       process.stdout.write(`${JSON.stringify({ machine: on, ...json, targets }, undefined, 2)}\n`);
@@ -98,7 +96,5 @@ export async function benchCapture(typed: BenchCaptureArguments): Promise<number
   } catch (error) {
     if (await stop.explains()) return interruptedCode;
     throw error;
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
   }
 }

@@ -4,9 +4,7 @@
 // How growth is judged: the first sixth of the time is warm-up and not looked at. Of the rest, memory may grow by 8 MiB or 3 %,
 // whichever is more, from its first to its last sample; descriptors and threads not at all (cli/growth.ts: Theil–Sen slope, and a Mann–Kendall test
 // at 1 %, so that a collector's ups and downs are no growth). The database grows with every gap, as it should: shown, not judged.
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { statSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TaplineError } from "#domain/errors.ts";
 import { Capturing } from "./capture-run.ts";
@@ -19,6 +17,7 @@ import { interruptedCode, interruption } from "./interruption.ts";
 import { bytes, duration, grouped, mebibytes, median } from "./numbers.ts";
 import { descriptorsOf, memoryOf, processorNs, threadsOf } from "./process-cost.ts";
 import { atMost, targetTable, type Target } from "./target.ts";
+import { Scratch } from "./scratch.ts";
 import { Wire } from "./wire.ts";
 
 export interface BenchSoakArguments {
@@ -109,12 +108,12 @@ export async function benchSoak(typed: BenchSoakArguments): Promise<number> {
   using stop = interruption();
   const { signal } = stop;
   const say = (text: string): void => void (typed.json === true || process.stdout.write(`${text}\n`));
-  const under = mkdtempSync(join(tmpdir(), "tapline-soak-"));
+  using scratch = new Scratch();
   // Enough samples for a verdict, however short it is.
   const everyMs = Math.min(typed.every, (typed.seconds * (1 - warmUp)) / (fewestSamples + 1)) * 1000;
   try {
     using wire = new Wire();
-    await using capturing = await Capturing.start(subject, wire, under, signal);
+    await using capturing = await Capturing.start(subject, wire, scratch.path, signal);
     const { pid, folder } = capturing;
     say(
       `${subject.settings}; ${typed.kind} at full rate for ${duration(typed.seconds * 1e9)}, 50,000 flows, 0.05 % of the numbers left out.`,
@@ -158,7 +157,5 @@ export async function benchSoak(typed: BenchSoakArguments): Promise<number> {
   } catch (error) {
     if (await stop.explains()) return interruptedCode;
     throw error;
-  } finally {
-    rmSync(under, { recursive: true, force: true });
   }
 }
