@@ -124,7 +124,7 @@ export function ablationText({ kind, seconds, rounds, voided, rows }: Ablation):
       ],
       rows.map(shown),
     ),
-    `Processor time of the reading thread by the packets it read. Ring or socket buffer ${ringMiB} MiB. Pinned: the reader on core ${cores.reader}; the sender is always on core ${cores.sender}, and what is read cannot be more than it sends.`,
+    `Processor time of the reading thread by the packets it read. Ring or socket buffer ${ringMiB} MiB; the socket's is the kernel's own memory, and not in the column. Pinned: the reader on core ${cores.reader}; the sender is always on core ${cores.sender}, and what is read cannot be more than it sends.`,
     "",
   ].join("\n");
 }
