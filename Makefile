@@ -1,9 +1,10 @@
 # Two commands do everything on a fresh Debian 12 with git, make, npm and root: `make run` and `make test`.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 FUZZ_SECONDS ?= 600
+SOAK_SECONDS ?= 1800
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check generate bench fuzz clean
+.PHONY: help build run test check generate bench soak fuzz clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +29,10 @@ generate: build ## write what is derived from domain/
 bench: ## the figures of docs/measurements.md, as ratios within one run
 	@house/setup.sh bench
 	@house/bench.sh
+
+soak: ## a live capture at full rate for SOAK_SECONDS (1800): nothing may grow, no packet be missing. Needs root
+	@house/setup.sh bench
+	@SOAK_SECONDS=$(SOAK_SECONDS) house/soak.sh
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (600); what it finds goes into the kept corpus
 	@house/setup.sh test

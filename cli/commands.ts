@@ -5,6 +5,8 @@ import { Command, Option } from "commander";
 import { sortFields } from "#domain/flow-fields.ts";
 import { positive, rate, seconds, whole } from "./arguments.ts";
 import type { AnalyzeArguments } from "./analyze.ts";
+import type { BenchCaptureArguments } from "./bench-capture.ts";
+import type { BenchSoakArguments } from "./bench-soak.ts";
 import type { BenchReplayArguments } from "./bench-replay.ts";
 import type { GenerateArguments } from "./generate.ts";
 import type { ListArguments } from "./list.ts";
@@ -161,6 +163,56 @@ function stressCommand(done: Done): Command {
     });
 }
 
+function benchCaptureCommand(done: Done): Command {
+  return new Command("capture")
+    .description(
+      "what capturing costs on a wire of its own, beside other programs; needs root for network namespaces. Without --full-rate, --memory or --ablation: processor time of a packet",
+    )
+    .addOption(
+      new Option("--against <peer>", "who else captures")
+        .choices(["tcpdump", "dumpcap", "softflowd", "argus", "all", "none"])
+        .default("tcpdump"),
+    )
+    .addOption(new Option("--of <what>", "what of ours is measured").choices(["analyze", "sensor"]).default("analyze"))
+    .addOption(new Option("--kind <traffic>", "one kind of traffic only (default: both)").choices(["macsec", "mixed"]))
+    .option("--seconds <time>", "how long to send (default: 5s; --full-rate 60s; --ablation 3s)", seconds)
+    .option("--rounds <n>", "interleaved rounds", whole(1, 99), 5)
+    .addOption(
+      new Option("--full-rate", "is anything dropped or missed at full rate?")
+        .default(false)
+        .conflicts(["memory", "ablation"]),
+    )
+    .addOption(new Option("--memory", "with a million flows, and idle").default(false).conflicts("ablation"))
+    .addOption(new Option("--ablation", "what zero copy, batches and pinning are worth").default(false))
+    .option("--csv <file>", "write the costs as CSV")
+    .option("--svg <file>", "draw them")
+    .option("--strict", "exit with 1 when a target is missed", false)
+    .addOption(json())
+    .addHelpText(
+      "after",
+      examples("bench capture --against all", "bench capture --full-rate --seconds 10s", "bench capture --ablation"),
+    )
+    .action(async (options: BenchCaptureArguments) => {
+      done(await (await import("./bench-capture.ts")).benchCapture(options));
+    });
+}
+
+function benchSoakCommand(done: Done): Command {
+  return new Command("soak")
+    .description(
+      "full rate for a long time: fails when memory, descriptors or threads grow, or a packet is unaccounted for; needs root",
+    )
+    .option("--seconds <time>", "how long", seconds, 1800)
+    .option("--every <time>", "how often to look; oftener in a short run", seconds, 10)
+    .addOption(new Option("--kind <traffic>", "what travels").choices(["macsec", "mixed"]).default("mixed"))
+    .addOption(new Option("--of <what>", "what of ours is watched").choices(["analyze", "sensor"]).default("analyze"))
+    .option("--csv <file>", "write the samples as CSV")
+    .addOption(json())
+    .action(async (options: BenchSoakArguments) => {
+      done(await (await import("./bench-soak.ts")).benchSoak(options));
+    });
+}
+
 function benchCommand(done: Done): Command {
   const replay = new Command("replay")
     .description("the engine and the whole process against tcpdump reading the same file, in one run")
@@ -186,21 +238,21 @@ function benchCommand(done: Done): Command {
   const bench = new Command("bench")
     .description("measure; figures of one run, as ratios")
     .addCommand(replay)
+    .addCommand(benchCaptureCommand(done))
+    .addCommand(benchSoakCommand(done))
     .addCommand(micro);
-  for (const name of ["capture", "relay"]) {
-    bench.addCommand(
-      new Command(name)
-        .option("--against <peer>")
-        .allowUnknownOption()
-        .allowExcessArguments()
-        .action(() => {
-          bench.error(
-            `error: bench ${name} is not there yet: ${name} is measured by nothing so far. bench replay and bench micro are`,
-          );
-        }),
-      { hidden: true },
-    );
-  }
+  bench.addCommand(
+    new Command("relay")
+      .option("--against <peer>")
+      .allowUnknownOption()
+      .allowExcessArguments()
+      .action(() => {
+        bench.error(
+          "error: bench relay is not there yet: relay is measured by nothing so far. bench replay, capture and micro are",
+        );
+      }),
+    { hidden: true },
+  );
   return bench;
 }
 

@@ -16,6 +16,9 @@ export const atLeast = (name: string, value: number, limit: number, words: (valu
 export const atMost = (name: string, value: number, limit: number, words: (value: number) => string): Target => ({
   name, value, met: value <= limit, measured: words(value), promised: `at most ${words(limit)}`,
 }); // biome-ignore format: one list
+export const exactly = (name: string, value: number, wanted: number, words: (value: number) => string): Target => ({
+  name, value, met: value === wanted, measured: words(value), promised: `exactly ${words(wanted)}`,
+}); // biome-ignore format: one list
 
 export const targetTable = (targets: readonly Target[]): string =>
   table(

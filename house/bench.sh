@@ -6,6 +6,17 @@ mkdir -p build/bench
 bin/tapline bench replay --against all --csv build/bench/replay.csv --svg build/bench/replay.svg "$@"
 bin/tapline bench micro
 
+echo
+if [[ $(id -u) -eq 0 ]]; then
+  ninja -C native/build wire_sender capture_ablation >build/ninja-bench.log
+  bin/tapline bench capture --against all --csv build/bench/capture.csv --svg build/bench/capture.svg
+  bin/tapline bench capture --full-rate
+  bin/tapline bench capture --memory
+  bin/tapline bench capture --ablation
+else
+  echo "Live capture: not measured. It makes network namespaces, and needs root."
+fi
+
 echo; echo "Pacing: the capture's own gaps, and a fixed rate (promised: p99 under 1 ms; within 1 %)."
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

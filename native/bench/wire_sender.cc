@@ -2,9 +2,10 @@
 // out.
 //   wire_sender INTERFACE --packets N | --seconds S  [--flows N] [--kind macsec|esp|tcp|mixed] [--size BYTES] [--loss
 //   RATE]
-//   [--pps N] [--seed N] [--cpu N] [--taps 1] [--first N]
-// Every flow's numbers rise by one from 1 (or --first); a share of them is skipped. At the end one line of JSON: sent,
-// bytes, skipped (numbers left out between sent ones), gaps (runs of them), flows.
+//   [--lose-every N] [--pps N] [--seed N] [--cpu N] [--taps 1] [--first N]
+// Every flow's numbers rise by one from 1 (or --first); a share of them is skipped (--loss), or each N-th of every flow
+// (--lose-every). At the end one line of JSON: sent, bytes, skipped (numbers left out between sent ones), gaps (runs of
+// them), flows. An interrupt ends the sending like --seconds does.
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -14,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -111,6 +113,8 @@ void fill(uint8_t* f, Kind kind, uint32_t flow, uint32_t number, uint16_t size) 
   }
 }
 
+volatile sig_atomic_t interrupted = 0;
+
 [[noreturn]] void fail(const char* what) {
   std::perror(what);
   std::exit(1);
@@ -123,10 +127,11 @@ int main(int argc, char** argv) {
     std::fprintf(
         stderr,
         "usage: wire_sender INTERFACE --packets N|--seconds S [--flows N] [--kind macsec|esp|tcp|mixed] [--size "
-        "B] [--loss R] [--pps N] [--seed N] [--cpu N]\n");
+        "B] [--loss R] [--lose-every N] [--pps N] [--seed N] [--cpu N]\n");
     return 2;
   }
   double seconds = 0, loss = 0, pps = 0;
+  uint32_t lose_every = 0;
   bool taps = false;  ///< through the queueing layer, so that captures on this end see the frames too
   uint64_t packets = ~0ull, seed = 1;
   uint32_t flows = 1000;
@@ -142,6 +147,7 @@ int main(int argc, char** argv) {
     if (name == "--kind") kind = value;
     if (name == "--size") size = static_cast<uint16_t>(std::atoi(value));
     if (name == "--loss") loss = std::atof(value);
+    if (name == "--lose-every") lose_every = static_cast<uint32_t>(std::atol(value));
     if (name == "--pps") pps = std::atof(value);
     if (name == "--seed") seed = std::strtoull(value, nullptr, 10);
     if (name == "--first") first = static_cast<uint32_t>(std::atol(value));
@@ -188,16 +194,19 @@ int main(int argc, char** argv) {
     messages[i].msg_hdr.msg_iovlen = 2;
   }
 
+  std::signal(SIGINT, [](int) { interrupted = 1; });
+  std::signal(SIGTERM, [](int) { interrupted = 1; });
   uint64_t sent = 0;
   const int64_t from = now_ns();
   const int64_t until = seconds > 0 ? from + static_cast<int64_t>(seconds * 1e9) : INT64_MAX;
   int64_t now = from;
-  for (uint32_t turn = 0; sent < packets && now < until; now = now_ns()) {
+  for (uint32_t turn = 0; sent < packets && now < until && !interrupted; now = now_ns()) {
     const auto wanted = static_cast<unsigned>(std::min<uint64_t>(kBatch, packets - sent));
     for (unsigned i = 0; i < wanted; i++, turn = turn + 1 == flows ? 0 : turn + 1) {
       Flow& flow = all[turn];
       const bool numbered = flow.kind <= Kind::kEsp;
-      while (numbered && flow.next > first && (random.next() >> 32) < unlucky) {
+      while (numbered && flow.next > first &&
+             ((lose_every > 0 && flow.next % lose_every == 0) || (random.next() >> 32) < unlucky)) {
         flow.next++;
         flow.run++;
       }

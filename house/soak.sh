@@ -1,0 +1,7 @@
+#!/bin/bash
+# `make soak`: full rate for SOAK_SECONDS (1800). Samples in build/bench/soak.csv; fails on growth, a drop or a residue.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p build/bench
+ninja -C native/build wire_sender > build/ninja-bench.log
+exec bin/tapline bench soak --seconds "${SOAK_SECONDS:-1800}" --csv build/bench/soak.csv "$@"
