@@ -44,6 +44,7 @@ export const processMetrics = {
   tapline_log_suppressed_total: metric("Log lines left out because the same message had just been written often"),
   tapline_log_dropped_total: metric("Log lines lost because nobody read them in time"),
   tapline_traces_lost_total: metric("Spans that could not be delivered"),
+  tapline_process_reloads_total: metric("Reloads of the configuration", "result"),
 } as const satisfies Record<string, Metric>;
 
 /** Counters of semantics.md, as values of the label outcome. */

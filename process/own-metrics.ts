@@ -7,6 +7,8 @@ import type { LogCounts } from "./log.ts";
 type Name = keyof typeof processMetrics;
 
 export interface OwnCounts {
+  /** by result */
+  readonly reloads: () => Readonly<Record<string, number>>;
   readonly logs: () => LogCounts;
   readonly tracesLost: () => number;
 }
@@ -14,7 +16,7 @@ export interface OwnCounts {
 const stallWindowMs = 10_000;
 
 /** Registers them; returns what ends their measuring. */
-export function ownMetrics(registry: Registry, { logs, tracesLost }: OwnCounts): () => void {
+export function ownMetrics(registry: Registry, { logs, tracesLost, reloads }: OwnCounts): () => void {
   const gauge = (name: Name, look: () => number): Gauge =>
     new Gauge({
       name,
@@ -24,8 +26,9 @@ export function ownMetrics(registry: Registry, { logs, tracesLost }: OwnCounts):
         this.set(look());
       },
     });
-  const counter = (name: Name, look: () => number | Readonly<Record<string, number>>): Counter =>
-    new Counter({
+  const counter = (name: Name, look: () => number | Readonly<Record<string, number>>): Counter => {
+    const [labelName = ""] = processMetrics[name].labels;
+    return new Counter({
       name,
       help: processMetrics[name].help,
       labelNames: processMetrics[name].labels,
@@ -34,9 +37,10 @@ export function ownMetrics(registry: Registry, { logs, tracesLost }: OwnCounts):
         this.reset();
         const value = look();
         if (typeof value === "number") this.inc(value);
-        else for (const [mode, part] of Object.entries(value)) this.inc({ mode }, part);
+        else for (const [label, part] of Object.entries(value)) this.inc({ [labelName]: label }, part);
       },
     });
+  };
 
   const started = Date.now() / 1000 - process.uptime();
   gauge("tapline_process_start_seconds", () => started);
@@ -49,6 +53,7 @@ export function ownMetrics(registry: Registry, { logs, tracesLost }: OwnCounts):
   counter("tapline_log_suppressed_total", () => logs().suppressed);
   counter("tapline_log_dropped_total", () => logs().dropped);
   counter("tapline_traces_lost_total", tracesLost);
+  counter("tapline_process_reloads_total", reloads);
 
   // Reading changes nothing: windows turn by the clock, and the answer is the worse of the last two.
   const resolution = 20;

@@ -25,6 +25,9 @@ export async function runSensor({ config: path, require }: SensorArguments): Pro
   const logs = createLogs(config.log);
   const log = logs.facility("process");
   const health = createHealth();
+  let running = false;
+  const reloads = { applied: 0, refused: 0 };
+  health.ready("start", () => ({ ok: running, detail: running ? "done" : "still starting" }));
   const notify = createNotify({ environment: process.env, log, alive: () => health.liveness().ok });
   using shutdown = createShutdown({
     log,
@@ -38,7 +41,11 @@ export async function runSensor({ config: path, require }: SensorArguments): Pro
     const traces = await startTraces({ endpoint, service: "tapline-sensor", version, attributes: {}, log });
     shutdown.part({ name: "traces", close: (signal) => traces.close(signal), deadlineMs: 3000 });
     const registry = new Registry();
-    const stopMeasuring = ownMetrics(registry, { logs: () => logs.counts(), tracesLost: () => traces.lost() });
+    const stopMeasuring = ownMetrics(registry, {
+      logs: () => logs.counts(),
+      tracesLost: () => traces.lost(),
+      reloads: () => reloads,
+    });
     const failed = (asked: string, error: unknown): void => log.error("failed to answer", { path: asked, error });
     const metrics = await startMetrics({ ...config.metrics, registry, health, failed });
     shutdown.part({
@@ -55,8 +62,10 @@ export async function runSensor({ config: path, require }: SensorArguments): Pro
       shutdown.part({ name: "profiling", close: (signal) => profiling.close(signal), deadlineMs: 1000 });
       log.warning("profiling is open to this machine", { url: profiling.url });
     }
+    running = true;
     notify.ready("running");
     shutdown.onReload(async () => {
+      reloads.refused++; // until it is over
       const next = await loadConfig(path, sensorConfig);
       const { live, restart } = configChanges(sensorConfig, config, next);
       if (live.length > 0) await sensor.change(next);
@@ -64,6 +73,8 @@ export async function runSensor({ config: path, require }: SensorArguments): Pro
         log.warning("left for a restart", {
           error: new TaplineError("CONFIG_NEEDS_RESTART", { paths: restart.join(", ") }),
         });
+      reloads.refused--;
+      reloads.applied++;
       log.notice("reloaded the configuration", { applied: live, restart });
       // What needs a restart still differs from what runs: the next reload says so again.
       config = kept(config, next, restart);

@@ -35,7 +35,7 @@ import { liveSummary } from "./live-summary.ts";
 import { SensorMetrics } from "./metrics.ts";
 import { driverStatistics, openPinner } from "./machine.ts";
 import { Results } from "./results.ts";
-import { configured, entries, pinningPolicy, sourceText } from "./settings.ts";
+import { configured, entries, pinningPolicy, ringBytes, sourceText } from "./settings.ts";
 import { rests, takeAll } from "./take.ts";
 import { tell, type Hearers } from "./telling.ts";
 import { Watched } from "./watched.ts";
@@ -91,6 +91,7 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
   });
   const sinceStart = (): number => Number(wallNs() - startedNs);
   const ports = watched.ports();
+  ringsFit(first, ports.length);
   const run = await store.beginRun({
     source: sourceText(first),
     options: { capture: first.capture, analysis: { ...first.analysis, settle: String(first.analysis.settle) } },
@@ -139,6 +140,12 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
   }
 
   const capture = startCapture(first, ports);
+  const names = watched.names.join(", ");
+  capture.done.catch(() => undefined); // read below
+  // What cannot be captured at all is known by the next turn.
+  await Promise.race([capture.done, nextTurn()]).catch((error: unknown) => {
+    throw engineError(error, names);
+  });
   const results = new Results({
     store,
     stream,
@@ -147,12 +154,15 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
     ports: () => capture.figures()?.ledger ?? [],
   });
   const taking = takeAll(capture, rests.live, (batch) => results.take(batch));
-  const names = watched.names.join(", ");
   taking.then(
     (figures) => {
       ended = figures;
     },
-    (error: unknown) => shutdown.stop("the capture failed", engineError(error, names)),
+    (cause: unknown) => {
+      const error = engineError(cause, names);
+      log.critical("lost the capture", { error });
+      shutdown.stop("the capture failed", error);
+    },
   );
   shutdown.part({
     name: "capture",
@@ -160,14 +170,9 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
     close: async () => {
       watched.stop();
       capture.stop();
-      await taking;
+      await taking.catch(() => undefined); // told already
     },
   });
-  // What cannot be captured at all is known by the next turn.
-  await Promise.race([taking, nextTurn()]).catch((error: unknown) => {
-    throw engineError(error, names);
-  });
-
   const pulse = new Beat({
     place,
     run: fleet?.run ?? String(startedNs),
@@ -191,11 +196,10 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
   pulse.start();
   shutdown.part({ name: "beat", close: () => pulse.stop(), deadlineMs: 2000 });
 
-  watched.follow(
-    capture,
-    (onChange) => engine().watchLinks(onChange),
-    ({ added, removed }) => log.notice("followed the interfaces", { added, removed }),
-  );
+  watched.follow(capture, (onChange) => engine().watchLinks(onChange), {
+    changed: ({ added, removed }) => log.notice("followed the interfaces", { added, removed }),
+    failed: (path, cause) => log.error("failed to follow an interface", { path, error: engineError(cause, path) }),
+  });
   health.ready("capture", () => pulse.watching());
   health.ready("store", () => {
     const { state } = store.state();
@@ -207,13 +211,25 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
   return {
     stages: () => capture.figures()?.stages,
     change: async (next) => {
-      capture.setFilter(next.capture.filter); // first: the only thing that can be refused
+      await capture.setFilter(next.capture.filter); // first: the only thing that can be refused
       watched.change(entries(next), pinningPolicy(next));
       pulse.configure(configured(next));
       await store.setRetention(next.store.retention);
       logs.set(next.log);
     },
   };
+}
+
+/** The kernel would give all the memory there is to a ring that asks for more, and the machine would stand still. */
+function ringsFit(config: SensorConfig, ports: number): void {
+  const wanted = ringBytes(config, Math.max(1, ports));
+  const free = process.availableMemory();
+  const MiB = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`;
+  if (wanted > free)
+    throw new TaplineError("CAPTURE_RING_FAILED", {
+      path: ports === 1 ? "the interface" : `${ports} interfaces`,
+      detail: `${MiB(wanted)} asked for, and this machine has ${MiB(free)} left`,
+    });
 }
 
 /** The client of NATS is loaded only where there is a fleet. */

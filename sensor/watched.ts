@@ -10,6 +10,12 @@ export interface Changes {
   readonly removed: readonly string[];
 }
 
+export interface Followers {
+  readonly changed: (changes: Changes) => void;
+  /** the capture would not do it */
+  readonly failed: (name: string, cause: unknown) => void;
+}
+
 interface Disposer {
   stop(): void;
 }
@@ -27,6 +33,7 @@ export class Watched {
   #policy: PinningPolicy;
   #names: readonly string[] = [];
   #capture: Capture | undefined;
+  #failed: Followers["failed"] | undefined;
   #links: Disposer | undefined;
 
   /** `threads`: for each interface */
@@ -52,8 +59,9 @@ export class Watched {
     return this.#placed(this.#names);
   }
 
-  follow(capture: Capture, watch: (onChange: () => void) => Disposer, changed: (changes: Changes) => void): void {
+  follow(capture: Capture, watch: (onChange: () => void) => Disposer, { changed, failed }: Followers): void {
     this.#capture = capture;
+    this.#failed = failed;
     this.#links = watch(() => {
       const changes = this.update();
       if (changes.added.length + changes.removed.length > 0) changed(changes);
@@ -67,9 +75,9 @@ export class Watched {
     const removed = this.#names.filter((name) => !names.includes(name));
     if (added.length === 0 && removed.length === 0) return { added, removed };
     this.#names = names;
-    for (const name of removed) this.#capture?.remove(name);
-    const placed = this.#placed(names);
-    for (const port of placed) if (added.includes(port.name)) this.#capture?.add(port);
+    for (const name of removed) this.#try(name, (capture) => capture.remove(name));
+    for (const port of this.#placed(names))
+      if (added.includes(port.name)) this.#try(port.name, (capture) => capture.add(port));
     return { added, removed };
   }
 
@@ -80,6 +88,10 @@ export class Watched {
     const changes = this.update();
     if (rearrange) this.#placed(this.#names);
     return changes;
+  }
+
+  #try(name: string, change: (capture: Capture) => Promise<void>): void {
+    if (this.#capture) change(this.#capture).catch((cause: unknown) => this.#failed?.(name, cause));
   }
 
   stop(): void {

@@ -1,7 +1,7 @@
 // A sensor as its users run it: `tapline sensor --config F` in the receiver's namespace, asked over its own ports.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -43,7 +43,7 @@ export class Desk implements AsyncDisposable {
 export interface LogLine {
   readonly severity: string;
   readonly facility: string;
-  readonly msg: string;
+  readonly message: string;
   readonly [key: string]: unknown;
 }
 
@@ -51,7 +51,7 @@ export class Agent implements AsyncDisposable {
   readonly #network: Network;
   readonly #child: ChildProcess;
   readonly #path: string;
-  readonly #ended: Promise<unknown[]>;
+  readonly #exit: Promise<unknown[]>;
   #stderr = "";
   over = false;
 
@@ -61,8 +61,8 @@ export class Agent implements AsyncDisposable {
     this.#path = path;
     child.stderr?.setEncoding("utf8").on("data", (text: string) => (this.#stderr += text));
     child.stdout?.resume();
-    this.#ended = once(child, "exit");
-    void this.#ended.then(() => (this.over = true));
+    this.#exit = once(child, "exit");
+    void this.#exit.then(() => (this.over = true));
   }
 
   /** Starts it and waits until it says that it is ready. */
@@ -78,13 +78,28 @@ export class Agent implements AsyncDisposable {
   }
 
   /** Without waiting. */
-  static async launch(network: Network, desk: Desk, config: Config, ...options: string[]): Promise<Agent> {
+  static launch(network: Network, desk: Desk, config: Config, ...options: string[]): Promise<Agent> {
+    return Agent.launchAs([], network, desk, config, ...options);
+  }
+
+  /** Started by another command. */
+  static async launchAs(
+    launcher: readonly string[],
+    network: Network,
+    desk: Desk,
+    config: Config,
+    ...options: string[]
+  ): Promise<Agent> {
     await network.in(network.receiver, "ip", "link", "set", "lo", "up");
     const path = join(desk.folder, "sensor.yaml");
     await writeFile(path, stringify(config));
-    const child = spawn("ip", ["netns", "exec", network.receiver, node, main, "sensor", "--config", path, ...options], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    const child = spawn(
+      "ip",
+      ["netns", "exec", network.receiver, ...launcher, node, main, "sensor", "--config", path, ...options],
+      {
+        stdio: ["ignore", "pipe", "pipe"],
+      },
+    );
     return new Agent(network, child, path);
   }
 
@@ -127,19 +142,28 @@ export class Agent implements AsyncDisposable {
       if (this.over) throw new Error(`the sensor ended while waiting until ${what}: ${this.stderr}`);
       if (performance.now() > deadline)
         throw new Error(`not within ${seconds} s: ${what}\n${this.stderr.slice(-3000)}`);
-      await sleep(100);
+      await sleep(50);
     }
   }
 
   async reload(config: Config): Promise<void> {
-    await writeFile(this.#path, stringify(config));
+    await writeFile(`${this.#path}.new`, stringify(config));
+    await rename(`${this.#path}.new`, this.#path);
     process.kill(this.pid, "SIGHUP");
+  }
+
+  /** The exit code of one that ends by itself, within ten seconds. */
+  async ended(): Promise<number | null> {
+    const late = setTimeout(() => this.over || process.kill(this.pid, "SIGKILL"), 10_000);
+    const [code] = (await this.#exit) as [number | null];
+    clearTimeout(late);
+    return code;
   }
 
   /** Sends the signal and gives the exit code. */
   async end(signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> {
     if (!this.over) process.kill(this.pid, signal);
-    const [code] = (await this.#ended) as [number | null];
+    const [code] = (await this.#exit) as [number | null];
     return code;
   }
 

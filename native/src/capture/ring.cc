@@ -171,8 +171,9 @@ CaptureStatus Ring::spread(int program) {
 
 CaptureStatus Ring::start(const sock_fprog* filter) {
   const int unused = 0;
-  const int failed = filter ? setsockopt(fd_, SOL_SOCKET, SO_ATTACH_FILTER, filter, sizeof *filter)
-                            : setsockopt(fd_, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused);
+  // Without a filter there is none to take off, which is just as well.
+  const bool failed = filter ? setsockopt(fd_, SOL_SOCKET, SO_ATTACH_FILTER, filter, sizeof *filter)
+                             : setsockopt(fd_, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused) && errno != ENOENT;
   return failed ? CaptureStatus::failed("CAPTURE_FAILED", "SO_ATTACH_FILTER", errno) : CaptureStatus{};
 }
 

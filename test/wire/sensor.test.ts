@@ -1,0 +1,328 @@
+// The agent on a real wire: what was sent is in its ledger, its database, its metrics and its API, and it survives what happens to agents.
+import { execFile, spawn } from "node:child_process";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import Database from "better-sqlite3";
+import { describe, expect, test } from "vitest";
+import { Agent, Desk } from "./agent.ts";
+import { Network, type Sent } from "./network.ts";
+
+const run = promisify(execFile);
+const words = (text: string): string[] => text.split(" ");
+
+interface LedgerRow {
+  readonly interface: string;
+  readonly seen: number;
+  readonly ring_drops: number;
+  readonly delivered: number;
+  readonly tracked: number;
+  readonly residue: number;
+  readonly live: { readonly state: string };
+}
+const ledger = async (agent: Agent): Promise<LedgerRow> => {
+  const { interfaces } = await agent.json<{ interfaces: LedgerRow[] }>("/api/v1/ledger");
+  const [row] = interfaces;
+  if (!row) throw new Error("the ledger is empty");
+  return row;
+};
+interface Summary {
+  readonly total_lost_packets: number;
+  readonly total_gaps_detected: number;
+  readonly total_flows: number;
+}
+
+/** What the database says after its writer has ended. */
+function database(path: string) {
+  const db = new Database(path, { readonly: true });
+  try {
+    const one = (sql: string): unknown => db.prepare(sql).pluck().get();
+    return {
+      sound: one("PRAGMA integrity_check"),
+      complete: one("SELECT complete FROM runs ORDER BY run DESC LIMIT 1"),
+      packets: one("SELECT coalesce(sum(packets), 0) FROM flows") as number,
+      flows: one("SELECT count(*) FROM flows"),
+      lost: one("SELECT coalesce(sum(lost), 0) FROM flows"),
+      gaps: one("SELECT count(*) FROM gaps"),
+      suspect: one("SELECT count(*) FROM gaps WHERE suspect = 1"),
+      reasons: db.prepare("SELECT DISTINCT reason FROM blind ORDER BY reason").pluck().all(),
+      seen: one("SELECT seen FROM ledger ORDER BY run DESC, position LIMIT 1"),
+    };
+  } finally {
+    db.close();
+  }
+}
+
+describe("the sensor", { timeout: 60_000 }, () => {
+  test("tells the same of what was sent by API, metrics, log and database", async () => {
+    await using network = await Network.create();
+    await using desk = await Desk.create();
+    await using agent = await Agent.start(network, desk, desk.config(network));
+    const sent = await network.send(...words("--packets 200000 --flows 2000 --loss 0.002 --pps 100000"));
+    await agent.until("all is taken", async () => (await ledger(agent)).delivered === sent.sent);
+    // A hole is lost when it has settled for two seconds.
+    await agent.until("all gaps are told", async () => {
+      const { total_gaps_detected } = await agent.json<Summary>("/api/v1/stats/summary");
+      return total_gaps_detected === sent.gaps;
+    });
+    expect(await ledger(agent)).toMatchObject({
+      seen: sent.sent,
+      ring_drops: 0,
+      tracked: sent.sent,
+      residue: 0,
+      live: { state: "watching" },
+    });
+    expect(await agent.json("/api/v1/stats/summary")).toMatchObject({
+      total_flows: 2000,
+      total_lost_packets: sent.skipped,
+    });
+    await agent.until(
+      "the metrics have it",
+      async () =>
+        (await agent.metric('tapline_sensor_lost_packets_total{protocol="macsec",suspect="false"}')) === sent.skipped,
+    );
+    expect(await agent.metric('tapline_sensor_seen_packets_total{interface="far"}')).toBe(sent.sent);
+    expect(await agent.metric('tapline_sensor_packets_total{protocol="macsec"}')).toBe(sent.sent);
+    expect(await agent.metric('tapline_sensor_gaps_total{protocol="macsec",suspect="false"}')).toBe(sent.gaps);
+    const report = await agent.json<{ lost: number; rung: string; conditions: unknown[] }>("/api/v1/report");
+    expect(report).toMatchObject({
+      lost: sent.skipped,
+      gaps: sent.gaps,
+      suspect_gaps: 0,
+      rung: "none",
+      conditions: [],
+    });
+    expect((await agent.json("/api/v1/pinning"))["policy"]).toBe("None");
+    await agent.until("a line of statistics", () =>
+      agent.log.some(({ message, received }) => message === "counted packets" && received === sent.sent),
+    );
+    expect(await agent.end()).toBe(0);
+    expect(database(desk.database)).toEqual({
+      sound: "ok", complete: 1, packets: sent.sent, flows: 2000, lost: sent.skipped, gaps: sent.gaps, suspect: 0, reasons: ["start"], seen: sent.sent,
+    }); // biome-ignore format: one row
+    expect(agent.log.filter(({ severity }) => severity === "error" || severity === "critical")).toEqual([]);
+  });
+
+  test("tells listeners of its stream each gap as it is found", async () => {
+    await using network = await Network.create();
+    await using desk = await Desk.create();
+    await using agent = await Agent.start(network, desk, desk.config(network, { analysis: { settle: "200ms" } }));
+    const listener = network.start(
+      network.receiver,
+      "curl",
+      "-sN",
+      "--max-time",
+      "20",
+      "http://127.0.0.1:3001/api/v1/stream?types=findings",
+    );
+    let text = "";
+    listener.stdout?.setEncoding("utf8").on("data", (part: string) => (text += part));
+    await agent.until("it listens", () => text.includes("retry:"));
+    const sent = await network.send(...words("--packets 50000 --flows 100 --loss 0.01 --pps 50000"));
+    const told = (): { first: number; size: number; flow: { protocol: string; sci: string } }[] =>
+      [...text.matchAll(/^data: (.*)$/gm)].flatMap(([, data]) => JSON.parse(data ?? "[]") as never[]);
+    await agent.until("every gap is told", () => told().length === sent.gaps);
+    expect(told().reduce((sum, { size }) => sum + size, 0)).toBe(sent.skipped);
+    expect(told()[0]?.flow).toMatchObject({
+      protocol: "macsec",
+      sci: expect.stringMatching(/^[0-9a-f]{16}$/) as string,
+    });
+    listener.kill();
+  });
+
+  test("a reload under traffic applies what it can, names the rest, and loses nothing", async () => {
+    await using network = await Network.create();
+    await using desk = await Desk.create();
+    const config = desk.config(network);
+    await using agent = await Agent.start(network, desk, config);
+    const sending = network.send(...words("--seconds 8 --flows 1000 --loss 0.001 --pps 150000"));
+    const reloads = (result: string): Promise<number> =>
+      agent.metric(`tapline_process_reloads_total{result="${result}"}`);
+    for (let i = 1; i <= 60; i++) {
+      await agent.reload({
+        ...config,
+        capture: { ...(config["capture"] as object), filter: i % 2 === 0 ? "" : "ether proto 0x88e5" },
+        log: { format: "json", level: i % 3 === 0 ? "info" : "debug" },
+        analysis: { settle: `${2000 + i}ms` },
+      });
+      await agent.until(`reload ${i}`, async () => (await reloads("applied")) === i);
+    }
+    expect(await reloads("refused")).toBe(0);
+    const sent = await sending;
+    await agent.until("all is taken", async () => (await ledger(agent)).delivered === sent.sent);
+    expect(await ledger(agent)).toMatchObject({ seen: sent.sent, ring_drops: 0, residue: 0 });
+    await agent.reload({ ...config, capture: { ...(config["capture"] as object), threads: 2 } });
+    await agent.until("what needs a restart is named", () => agent.stderr.includes("capture.threads"));
+    await agent.reload({ ...config, capture: { filter: "udp prot 7" } });
+    await agent.until("a bad filter is refused", () => agent.stderr.includes("FILTER_BPF_INVALID"));
+    expect(await agent.end()).toBe(0);
+    expect(database(desk.database)).toMatchObject({ lost: sent.skipped, gaps: sent.gaps, suspect: 0 });
+  });
+
+  test("an interface that is not there is waited for, said, and watched when it comes", async () => {
+    await using network = await Network.create();
+    await using desk = await Desk.create();
+    const config = desk.config(network, { interfaces: [{ glob: "far*" }, { name: "late" }] });
+    await using agent = await Agent.launch(network, desk, config);
+    await agent.until("it says so", () =>
+      agent.log.some(({ message, code }) => message === "raised a condition" && code === "INTERFACE_NOT_FOUND"),
+    );
+    expect((await agent.ask("/readyz", 9464)).status).toBe(503);
+    await network.in(network.receiver, "ip", "link", "add", "late", "type", "veth", "peer", "name", "other");
+    for (const link of ["late", "other"]) await network.in(network.receiver, "ip", "link", "set", link, "up");
+    await agent.until("it is ready", async () => (await agent.ask("/readyz", 9464)).status === 200);
+    await agent.until("the condition is over", () =>
+      agent.log.some(({ message, code }) => message === "cleared a condition" && code === "INTERFACE_NOT_FOUND"),
+    );
+    await network.in(network.receiver, "ip", "link", "set", network.far, "down");
+    await agent.until("down is a condition", async () =>
+      (await agent.ask("/api/v1/report")).text.includes("INTERFACE_DOWN"),
+    );
+    expect(await agent.end()).toBe(0);
+    expect(database(desk.database).reasons).toEqual(expect.arrayContaining(["start"]));
+  });
+
+  test.each([
+    [
+      "a key that does not exist, with its line and the right one",
+      { capture: { ring: { retireMS: 4 } } },
+      /sensor\.yaml:\d+:\d+: capture\.ring\.retireMS: .*retireMs/,
+    ],
+    [
+      "a filter that does not compile, in libpcap's words",
+      { capture: { filter: "udp prot 7" } },
+      /syntax error.*FILTER_BPF_INVALID/s,
+    ],
+    [
+      "a ring larger than memory",
+      { capture: { ring: { blockKiB: 65536, blocks: 60000 } }, budget: { memoryMiB: 4194304 } },
+      /CAPTURE_RING_FAILED|OUT_OF_MEMORY/,
+    ],
+  ])("refuses to start with %s", async (_, change, words) => {
+    await using network = await Network.create();
+    await using desk = await Desk.create();
+    await using agent = await Agent.launch(network, desk, desk.config(network, change));
+    expect(await agent.ended()).toBe(1);
+    expect(agent.stderr).toMatch(words);
+  });
+
+  test("--require ends it when a named interface is not there", async () => {
+    await using network = await Network.create();
+    await using desk = await Desk.create();
+    await using agent = await Agent.launch(
+      network,
+      desk,
+      desk.config(network, { interfaces: [{ name: "nowhere" }] }),
+      "--require",
+    );
+    expect(await agent.ended()).toBe(1);
+    expect(agent.stderr).toMatch(/there is no interface nowhere.*INTERFACE_NOT_FOUND/s);
+  });
+
+  test("a second agent on the same database is refused, and the first goes on", async () => {
+    await using network = await Network.create();
+    await using desk = await Desk.create();
+    await using first = await Agent.start(network, desk, desk.config(network));
+    await using second = await Agent.launch(
+      network,
+      desk,
+      desk.config(network, { api: { enabled: false }, metrics: { port: 9999 } }),
+    );
+    expect(await second.ended()).toBe(1);
+    expect(second.stderr).toMatch(/STORE_IN_USE|PINNING_STATE_IN_USE/);
+    expect((await first.ask("/healthz")).status).toBe(200);
+  });
+
+  test("without its capabilities it names each one that is missing", async () => {
+    await using network = await Network.create();
+    await using desk = await Desk.create();
+    await using agent = await Agent.launchAs(
+      ["setpriv", "--bounding-set=-net_raw,-ipc_lock,-bpf,-net_admin,-sys_admin"],
+      network,
+      desk,
+      desk.config(network),
+    );
+    expect(await agent.ended()).toBe(1);
+    for (const name of ["CAP_NET_RAW", "CAP_BPF", "CAP_IPC_LOCK"]) expect(agent.stderr).toContain(name);
+  });
+
+  test("a disk that is full stops the writing, not the capture; it is said, and writing resumes", async () => {
+    await using network = await Network.create();
+    await using desk = await Desk.create();
+    const disk = join(desk.folder, "disk");
+    await run("mkdir", [disk]);
+    await run("mount", ["-t", "tmpfs", "-o", "size=6m", "tmpfs", disk]);
+    try {
+      const path = join(disk, "sensor.db");
+      await using agent = await Agent.start(
+        network,
+        desk,
+        desk.config(network, { store: { path }, analysis: { settle: "100ms", idleTimeout: "1s" } }),
+      );
+      const sent: Sent[] = [];
+      for (let i = 0; i < 20; i++) {
+        sent.push(
+          await network.send(...words(`--packets 40000 --flows 4000 --loss 0.01 --pps 200000 --first ${1 + i * 20}`)),
+        );
+        if ((await agent.ask("/api/v1/report")).text.includes("STORE_DISK_FULL")) break;
+        await sleep(1200); // the flows end, and are written
+      }
+      await agent.until("it is said", async () => (await agent.ask("/api/v1/report")).text.includes("STORE_DISK_FULL"));
+      expect((await agent.ask("/readyz", 9464)).text).toContain("store: full");
+      const total = sent.reduce((sum, one) => sum + one.sent, 0);
+      await agent.until("capture goes on", async () => (await ledger(agent)).delivered === total);
+      await run("mount", ["-o", "remount,size=256m", disk]);
+      await agent.until("writing resumes", async () => (await agent.ask("/readyz", 9464)).status === 200, 15);
+      expect(await agent.end()).toBe(0);
+      expect(database(path)).toMatchObject({ sound: "ok", packets: total, lost: expect.any(Number) as number });
+    } finally {
+      await run("umount", [disk]);
+    }
+  });
+
+  test("NATS away for a while: capture loses nothing, findings arrive afterwards, all of them", async () => {
+    await using network = await Network.create();
+    await using desk = await Desk.create();
+    const nats = () => spawn("ip", ["netns", "exec", network.receiver, "nats-server", "-a", "127.0.0.1", "-p", "4222", "-js", "-sd", join(desk.folder, "js")], { stdio: "ignore" }); // biome-ignore format: one command
+    await network.in(network.receiver, "ip", "link", "set", "lo", "up");
+    let server = nats();
+    const stop = async (): Promise<void> => {
+      const gone = new Promise((resolve) => server.once("exit", resolve));
+      server.kill("SIGKILL");
+      await gone;
+    };
+    try {
+      await using agent = await Agent.start(
+        network,
+        desk,
+        desk.config(network, { nats: { url: "nats://127.0.0.1:4222" }, analysis: { settle: "200ms" } }),
+      );
+      await agent.until("it is connected", async () => (await agent.metric("tapline_bus_connected")) === 1);
+      const before = await network.send(...words("--packets 100000 --flows 200 --loss 0.005 --pps 100000"));
+      await agent.until(
+        "findings arrive",
+        async () => (await agent.metric('tapline_bus_findings_total{outcome="acknowledged"}')) === before.gaps,
+      );
+      await stop();
+      const away = await network.send(
+        ...words("--packets 100000 --flows 200 --loss 0.005 --pps 100000 --first 1001 --seed 7"),
+      );
+      await agent.until("they wait", async () => (await agent.metric("tapline_bus_waiting_findings")) >= away.gaps);
+      expect((await ledger(agent)).ring_drops).toBe(0);
+      server = nats();
+      await agent.until(
+        "they arrive afterwards",
+        async () => (await agent.metric("tapline_bus_waiting_findings")) === 0,
+        20,
+      );
+      const accepted = await agent.metric('tapline_bus_findings_total{outcome="accepted"}');
+      expect(await agent.metric('tapline_bus_findings_total{outcome="acknowledged"}')).toBe(accepted);
+      expect(await agent.metric('tapline_bus_findings_total{outcome="overflowed"}')).toBe(0);
+      // Conditions (NATS was away) are findings, too.
+      expect(accepted).toBeGreaterThanOrEqual(before.gaps + away.gaps);
+      expect(await agent.end()).toBe(0);
+    } finally {
+      await stop();
+    }
+  });
+});
