@@ -1,6 +1,7 @@
 // The test's end of driver.ts: a capture in the receiving namespace that can be changed while it runs.
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import { expect } from "vitest";
 import type { ChildProcess } from "node:child_process";
 import type { CaptureFigures } from "#domain/analysis.ts";
 import type { BlindReason } from "#domain/vocabulary.ts";
@@ -108,3 +109,23 @@ export class Driven implements AsyncDisposable {
     clearTimeout(late);
   }
 }
+
+/** Long enough for a block to retire. */
+export const soon = 300;
+export const words = (text: string): string[] => text.split(" ");
+
+export const port = (figures: Figures, name: string): Figures["ledger"][number] => {
+  const found = figures.ledger.find((row) => row.interface === name);
+  if (found === undefined) throw new Error(`${name} is not in the ledger`);
+  return found;
+};
+export const state = (name: string, wanted: string) => (now: Figures) => port(now, name).state === wanted;
+
+export function accounted(figures: Figures): void {
+  for (const row of figures.ledger) {
+    expect(row, row.interface).toMatchObject({ residue: 0, inFlight: 0 });
+    expect(row.seen, row.interface).toBe(row.ringDrops + row.delivered);
+  }
+}
+export const reasons = (end: Everything, position: number): string[] =>
+  end.blinds.filter((blind) => blind.port === position).map((blind) => blind.reason);

@@ -1,7 +1,6 @@
 #include "capture/blind_log.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 namespace tapline {
@@ -58,9 +57,8 @@ void BlindLog::ring_full(size_t port, int64_t since, int64_t until) {
 }
 
 std::vector<uint8_t> BlindLog::bytes() const {
-  std::vector<uint8_t> out(over_.size() * sizeof(BlindRecord));
-  std::memcpy(out.data(), over_.data(), out.size());
-  return out;
+  const auto* from = reinterpret_cast<const uint8_t*>(over_.data());
+  return {from, from + over_.size() * sizeof(BlindRecord)};
 }
 
 void BlindLog::flush(int64_t now) {

@@ -4,7 +4,6 @@
 //   Port (port.h)      an interface by its name: as many members as threads are wanted
 //   LiveCapture        the ports, and the keeper: the one thread that opens, closes and changes them
 #pragma once
-#include <array>
 #include <atomic>
 #include <deque>
 #include <functional>
