@@ -1,7 +1,8 @@
 // tapline bench soak: full rate for a long time. Fails when memory, descriptors or threads grow, when a packet is dropped or
 // not accounted for, or when a lost number is not found.
 //
-// How growth is judged: the first sixth of the time is warm-up and not looked at. Of the rest, memory may grow by 8 MiB or 3 %,
+// How growth is judged: the first minute, or sixth of the time if that is more, is warm-up and not looked at (half of a run
+// that is shorter than two minutes: good for a try, not for a verdict). Of the rest, memory may grow by 8 MiB or 3 %,
 // whichever is more, from its first to its last sample; descriptors and threads not at all (cli/growth.ts: Theil–Sen slope, and a Mann–Kendall test
 // at 1 %, so that a collector's ups and downs are no growth). The database grows with every gap, as it should: shown, not judged.
 import { statSync, writeFileSync } from "node:fs";
@@ -44,7 +45,7 @@ interface Sample {
 }
 
 const MiB = 2 ** 20;
-const warmUp = 1 / 6;
+const warmUpOf = (seconds: number): number => Math.min(Math.max(seconds / 6, 60), seconds / 2);
 const allowedMemory = (usual: number): number => Math.max(8 * MiB, usual * 0.03);
 /** Less than one more that stays. */
 const allowedCount = 0.5;
@@ -67,8 +68,8 @@ const shown = (sample: Sample): string =>
     sample.ringDrops === undefined ? "at the end" : grouped(sample.ringDrops),
   ]);
 
-function growthTargets(samples: readonly Sample[]): Target[] {
-  const steady = samples.filter((sample) => sample.seconds > (samples.at(-1)?.seconds ?? 0) * warmUp);
+function growthTargets(samples: readonly Sample[], warmUp: number): Target[] {
+  const steady = samples.filter((sample) => sample.seconds > warmUp);
   const judged = (
     name: string,
     of: (sample: Sample) => number,
@@ -110,7 +111,8 @@ export async function benchSoak(typed: BenchSoakArguments): Promise<number> {
   const say = (text: string): void => void (typed.json === true || process.stdout.write(`${text}\n`));
   using scratch = new Scratch();
   // Enough samples for a verdict, however short it is.
-  const everyMs = Math.min(typed.every, (typed.seconds * (1 - warmUp)) / (fewestSamples + 1)) * 1000;
+  const warmUp = warmUpOf(typed.seconds);
+  const everyMs = Math.min(typed.every, (typed.seconds - warmUp) / (fewestSamples + 2)) * 1000;
   try {
     using wire = new Wire();
     await using capturing = await Capturing.start(subject, wire, scratch.path, signal);
@@ -150,7 +152,10 @@ export async function benchSoak(typed: BenchSoakArguments): Promise<number> {
     await capturing.quiet(signal);
     await capturing.stop(sent.sent);
     if (typed.csv !== undefined) writeSamples(typed.csv, samples);
-    const targets = [...exactTargets({ kind: typed.kind, sent, result: resultOf(folder) }), ...growthTargets(samples)];
+    const targets = [
+      ...exactTargets({ kind: typed.kind, sent, result: resultOf(folder) }),
+      ...growthTargets(samples, warmUp),
+    ];
     say(`\n${targetTable(targets)}`);
     if (typed.json === true) process.stdout.write(`${JSON.stringify({ sent, samples, targets }, undefined, 2)}\n`);
     return targets.every((target) => target.met) ? 0 : 1;

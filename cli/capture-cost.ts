@@ -48,6 +48,8 @@ export interface Cost {
   readonly seconds: number;
   readonly rounds: number;
   readonly voided: number;
+  /** cores that other programs used meanwhile, median */
+  readonly others: number;
   readonly rows: readonly Row[];
 }
 
@@ -116,6 +118,7 @@ export async function costOf(
     seconds,
     rounds,
     voided,
+    others: median(Object.values(found).flatMap((readings) => readings.map((reading) => reading.others))),
     rows: all.map((peer) => rowOf(peer, peer === subject, found[peer.name] ?? [])),
   };
 }
@@ -147,7 +150,7 @@ function cells(row: Row, yardstick: Row | undefined): Cell[][] {
   ]]; // biome-ignore format: one list
 }
 
-export function costText({ kind, seconds, rounds, voided, rows }: Cost): string {
+export function costText({ kind, seconds, rounds, voided, others, rows }: Cost): string {
   const yardstick = rows.find((row) => row.name === "tcpdump");
   return [
     `Processor time of a captured packet: ${kindText[kind]}, 50,000 flows, frames of ${frameBytes} bytes, 0.05 % of the numbers left out; ${seconds} s at full rate, median of ${rounds} interleaved rounds.` +
@@ -156,7 +159,7 @@ export function costText({ kind, seconds, rounds, voided, rows }: Cost): string 
       columns,
       rows.flatMap((row) => cells(row, yardstick)),
     ),
-    "User and system time of the whole process by the number of packets sent; start-up excluded, but for the column that names it. Memory: resident at most, ring included.",
+    `User and system time of the whole process by the number of packets sent; start-up excluded, but for the column that names it. Others used ${others.toFixed(2)} cores meanwhile. Memory: resident at most, ring included.`,
     ...(rows.some((row) => row.marked) ? ["* it lost more than 0.1 %, by its own account: what it did not take cost it nothing, so its packet cost more."] : []),
     ...rows.map((row) => `  ${row.name}: ${row.settings}`),
     "",

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Kind } from "./capture-peers.ts";
 import { Capturing } from "./capture-run.ts";
 import { resultOf, type Result, type Subject } from "./capture-subject.ts";
+import { othersFromNow } from "./process-cost.ts";
 import { count, duration, grouped } from "./numbers.ts";
 import { table, type Column } from "./table.ts";
 import { exactly, type Target } from "./target.ts";
@@ -16,6 +17,8 @@ export interface Exact {
   readonly kind: Kind;
   readonly sent: Sent;
   readonly result: Result;
+  /** cores that other programs used meanwhile */
+  readonly others: number;
 }
 
 export async function exactAt(
@@ -27,13 +30,15 @@ export async function exactAt(
 ): Promise<Exact> {
   using wire = new Wire();
   await using capturing = await Capturing.start(subject, wire, folder, signal);
+  const othersUsed = othersFromNow(capturing.pid);
   const sent = await wire.send(trafficOf(kind, seconds), signal);
+  const others = othersUsed();
   await sleep(drainMs, undefined, { signal });
   await capturing.stop(sent.sent);
-  return { kind, sent, result: resultOf(capturing.folder) };
+  return { kind, sent, result: resultOf(capturing.folder), others };
 }
 
-export const exactTargets = ({ kind, sent, result }: Exact): Target[] => {
+export const exactTargets = ({ kind, sent, result }: Omit<Exact, "others">): Target[] => {
   const target = (what: string, value: number, wanted: number): Target =>
     exactly(`${kind}, ${duration(sent.seconds * 1e9)}: ${what}`, value, wanted, grouped);
   return [
@@ -55,14 +60,16 @@ export const exactText = (all: readonly Exact[]): string =>
     table(
       [
         { title: "traffic", align: "left" },
-        ...["sent", "offered/s", "seen", "ring drops", "residue", "left out", "found lost", "gaps", "suspect"].map(right),
+        ...["sent", "offered/s", "seen", "ring drops", "residue", "left out", "found lost", "gaps", "suspect", "others' cores"].map(right),
       ],
-      all.map(({ kind, sent, result }) => [
+      all.map(({ kind, sent, result, others }) => [
         kind,
         grouped(sent.sent),
         count(sent.pps),
         ...[result.seen, result.ringDrops, result.residue + result.inFlight, sent.skipped, result.lost, result.gaps, result.suspect].map(grouped),
+        others.toFixed(2),
       ]),
     ),
+    "Others' cores: what other programs of the machine used meanwhile. A reader that does not get its core in time drops packets.",
     "",
   ].join("\n"); // biome-ignore format: one table

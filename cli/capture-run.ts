@@ -3,7 +3,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Count, Peer } from "./capture-peers.ts";
-import { endedChildrenNs, memoryOf, processorNs, threadsOf, type Memory, type Thread } from "./process-cost.ts";
+import {
+  endedChildrenNs,
+  memoryOf,
+  othersFromNow,
+  processorNs,
+  threadsOf,
+  type Memory,
+  type Thread,
+} from "./process-cost.ts";
 import type { Started } from "./started.ts";
 import type { Sending, Sent, Wire } from "./wire.ts";
 
@@ -102,6 +110,8 @@ export interface Reading {
   readonly wholeNs: number;
   readonly count: Count;
   readonly memory: Memory;
+  /** cores that other programs used meanwhile */
+  readonly others: number;
 }
 
 const carryingNs = (threads: readonly Thread[], peer: Peer, pid: number): number =>
@@ -117,11 +127,13 @@ export async function readingOf(
   await using capturing = await Capturing.start(peer, wire, under, signal);
   const { pid } = capturing;
   const before = { all: processorNs(pid), threads: threadsOf(pid) };
+  const othersUsed = othersFromNow(pid);
   const sent = await wire.send(sending, signal);
+  const others = othersUsed();
   await capturing.quiet(signal);
   const carried = carryingNs(threadsOf(pid), peer, pid) - carryingNs(before.threads, peer, pid);
   const ns = processorNs(pid) - before.all;
   const memory = memoryOf(pid);
   const { wholeNs, count } = await capturing.stop(sent.sent);
-  return { sent, ns, ...(peer.carries === undefined ? {} : { carryingNs: carried }), wholeNs, count, memory };
+  return { sent, ns, ...(peer.carries === undefined ? {} : { carryingNs: carried }), wholeNs, count, memory, others };
 }

@@ -173,7 +173,7 @@ function benchCaptureCommand(done: Done): Command {
         .choices(["tcpdump", "dumpcap", "softflowd", "argus", "all", "none"])
         .default("tcpdump"),
     )
-    .addOption(new Option("--of <what>", "what of ours is measured").choices(["analyze", "sensor"]).default("analyze"))
+    .addOption(new Option("--of <what>", "what of ours is measured").choices(["sensor", "analyze"]).default("sensor"))
     .addOption(new Option("--kind <traffic>", "one kind of traffic only (default: both)").choices(["macsec", "mixed"]))
     .option("--seconds <time>", "how long to send (default: 5s; --full-rate 60s; --ablation 3s)", seconds)
     .option("--rounds <n>", "interleaved rounds", whole(1, 99), 5)
@@ -205,7 +205,7 @@ function benchSoakCommand(done: Done): Command {
     .option("--seconds <time>", "how long", seconds, 1800)
     .option("--every <time>", "how often to look; oftener in a short run", seconds, 10)
     .addOption(new Option("--kind <traffic>", "what travels").choices(["macsec", "mixed"]).default("mixed"))
-    .addOption(new Option("--of <what>", "what of ours is watched").choices(["analyze", "sensor"]).default("analyze"))
+    .addOption(new Option("--of <what>", "what of ours is watched").choices(["sensor", "analyze"]).default("sensor"))
     .option("--csv <file>", "write the samples as CSV")
     .addOption(json())
     .action(async (options: BenchSoakArguments) => {

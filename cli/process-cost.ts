@@ -97,3 +97,24 @@ export const proportionalMemory = (pid: number): number =>
 
 export const descriptorsOf = (pid: number): number =>
   family(pid).reduce((sum, one) => sum + list(`/proc/${one}/fd`).length, 0);
+
+/** User, system and interrupt time of the whole machine so far. */
+const busyNs = (): number => {
+  const [user = 0, nice = 0, system = 0, _idle, _wait, irq = 0, softirq = 0] = (
+    read("/proc/stat")?.split("\n")[0] ?? ""
+  )
+    .split(/\s+/)
+    .slice(1)
+    .map(Number);
+  return (user + nice + system + irq + softirq) * tickNs;
+};
+
+/** How many cores others than this process, its children and the given one use, from now until asked. */
+export function othersFromNow(pid: number): () => number {
+  const oursNs = (): number => {
+    const { user, system } = process.cpuUsage();
+    return processorNs(pid) + endedChildrenNs() + (user + system) * 1000;
+  };
+  const [at, busy, ours] = [performance.now(), busyNs(), oursNs()];
+  return () => Math.max((busyNs() - busy - (oursNs() - ours)) / ((performance.now() - at) * 1e6), 0);
+}

@@ -40,7 +40,7 @@ test("a packet's cost is measured beside tcpdump's: of both, with nothing lost",
   const { rows } = costs[0];
   expect(rows.map(({ name, ours }) => [name, ours])).toEqual([
     ["tcpdump", false],
-    ["tapline analyze", true],
+    ["tapline sensor", true],
   ]);
   for (const row of rows) {
     expect(row.sent).toBeGreaterThan(10_000);
@@ -62,9 +62,13 @@ test.each([1, 2])(
   { timeout: 60_000 },
   async (times) => {
     const before = await traces();
-    const bench = spawn(tapline, "bench capture --kind macsec --seconds 20 --rounds 1 --against none".split(" "), {
-      stdio: "ignore",
-    });
+    const bench = spawn(
+      tapline,
+      "bench capture --kind macsec --seconds 20 --rounds 1 --against none --of analyze".split(" "),
+      {
+        stdio: "ignore",
+      },
+    );
     const ended = once(bench, "exit") as Promise<[number | null]>;
     const working = async (): Promise<number[]> => {
       const { stdout } = await run("ps", ["--ppid", String(bench.pid), "-o", "pid=,comm="]);
