@@ -98,6 +98,8 @@ const suites: readonly Suite[] = [
   { name: "native tests, address and undefined-behaviour sanitizers", run: catch2("sanitized") },
   { name: "TypeScript tests", run: vitest("unit", "--exclude", "test/**", "--exclude", "house/readme.test.ts") },
   { name: "outside checks (scapy, tshark)", run: vitest("outside", "test/oracle") },
+  { name: "the bus, on a real nats-server", run: vitest("bus", "test/bus") },
+  { name: "the machine: CPUs, interrupts, losses", run: vitest("host", "test/host", "--no-file-parallelism") },
   { name: "on the wire (network namespaces)", run: vitest("wire", "test/wire", "--no-file-parallelism") },
   { name: "fuzzing, briefly", run: fuzzed },
   { name: "the README's commands", run: vitest("readme", "house/readme.test.ts") },

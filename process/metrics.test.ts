@@ -64,7 +64,13 @@ test("metrics are Prometheus text, collected once for all who ask at one moment"
 
 test("a process tells of itself, and reading changes no count", async () => {
   const { get, registry } = await started();
-  open.push(ownMetrics(registry, { logs: () => ({ suppressed: 3, dropped: 2 }), tracesLost: () => 1, reloads: () => ({ applied: 4 }) }));
+  open.push(
+    ownMetrics(registry, {
+      logs: () => ({ suppressed: 3, dropped: 2 }),
+      tracesLost: () => 1,
+      reloads: () => ({ applied: 4 }),
+    }),
+  );
   await new Promise((resolve) => setTimeout(resolve, 50));
   const until = performance.now() + 300;
   while (performance.now() < until); // the loop stands still
