@@ -18,6 +18,7 @@ interface Row {
   readonly whole: { readonly median: number };
   readonly sent: number;
   readonly lost: number;
+  readonly marked: boolean;
 }
 interface Output {
   readonly costs: readonly [{ readonly rows: readonly Row[] }];
@@ -32,7 +33,9 @@ async function traces(): Promise<string[]> {
   return [...namespaces, ...folders];
 }
 
-test("a packet's cost is measured beside tcpdump's: of both, with nothing lost", { timeout: 60_000 }, async () => {
+test("a packet's cost is measured beside tcpdump's, and what each of them lost is said", {
+  timeout: 60_000,
+}, async () => {
   const before = await traces();
   const options = "bench capture --kind macsec --seconds 1 --rounds 1 --json".split(" ");
   const { stdout } = await run(tapline, options);
@@ -44,7 +47,9 @@ test("a packet's cost is measured beside tcpdump's: of both, with nothing lost",
   ]);
   for (const row of rows) {
     expect(row.sent).toBeGreaterThan(10_000);
-    expect(row.lost).toBe(0);
+    // How much is lost is the machine's affair; one that lost more than a thousandth is marked.
+    expect(row.marked).toBe(row.lost > row.sent / 1000);
+    expect(row.lost).toBeLessThan(row.sent / 2);
     // A reader of packets needs tens of nanoseconds for each, even where it only copies; thousands would be another's.
     expect(row.atWork.median).toBeGreaterThan(10);
     expect(row.atWork.median).toBeLessThan(5000);
