@@ -29,8 +29,8 @@ export const untrackedReasons = {
 } as const;
 export type UntrackedReason = keyof typeof untrackedReasons;
 
-/** How a flow's record came to its end. */
-export const flowEnds = ["capture_end", "evicted", "evicted_cap"] as const;
+/** How a flow's record came to its end; `active`: it has not; `interrupted`: the capturing process died, and this is what it last kept. */
+export const flowEnds = ["capture_end", "evicted", "evicted_cap", "active", "interrupted"] as const;
 export type FlowEnd = (typeof flowEnds)[number];
 
 /** How a flow is linked to an earlier one. */

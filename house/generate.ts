@@ -1,7 +1,18 @@
 // `make generate`: writes what is derived from domain/. Committed, and checked: `--check` writes nothing and names what is out of date.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { catalogue } from "#domain/errors.ts";
-import { cellCount, type cellOffsets, flowRecord, gapRecord, linkRecord } from "#domain/records.ts";
+import {
+  cellCount,
+  type cellOffsets,
+  flowRecord,
+  gapRecord,
+  linkRecord,
+  liveHeader,
+  liveMagic,
+  liveMark,
+  livePage,
+  liveVersion,
+} from "#domain/records.ts";
 import { flowEnds, linkKinds, protocols, undecodableReasons, untrackedReasons } from "#domain/vocabulary.ts";
 
 const root = new URL("..", import.meta.url);
@@ -57,6 +68,9 @@ write(
     structOf("FlowRecord", flowRecord),
     structOf("GapRecord", gapRecord),
     structOf("LinkRecord", linkRecord),
+    structOf("LiveHeader", liveHeader),
+    structOf("LiveMark", liveMark),
+    `inline constexpr char kLiveMagic[] = ${JSON.stringify(liveMagic)};\ninline constexpr double kLiveVersion = ${liveVersion};\ninline constexpr size_t kLivePage = ${livePage};\n`,
   ].join("\n")}\n}  // namespace tapline\n`,
 );
 

@@ -60,6 +60,17 @@ export type Analysis = Job<AnalysisSummary>;
 export interface Capture extends Job<CaptureFigures> {
   /** Null once everything was taken after the end. */
   figures(): CaptureFigures | null;
+  /** From now on every flow that has not ended is in a file beside the database, at most a second old (store/README.md). Once. */
+  keepLive(run: LiveRun): void;
+  /** The first `batches` that were taken are in the database: the live file need not hold their flows any longer. */
+  stored(batches: number): void;
+}
+
+export interface LiveRun {
+  readonly database: string;
+  readonly run: number;
+  /** as in the run's row */
+  readonly startedNs: bigint;
 }
 
 export type TrafficKind = "macsec" | "ipsec" | "mixed" | "tcp";

@@ -10,7 +10,6 @@
 #include <limits>
 
 #include "decode/decode.h"
-#include "flow/links.h"
 
 namespace tapline {
 
@@ -58,8 +57,8 @@ PortCounts& PortCounts::operator+=(const PortCounts& member) noexcept {
 }
 
 struct LiveCapture::Member {
-  Member(const FlowLimits& limits, Outbox& outbox, unsigned place, unsigned of)
-      : table(limits, outbox), number(place), members(of) {}
+  Member(const FlowLimits& limits, Outbox& outbox, LatestFlows& latest, unsigned place, unsigned of)
+      : table(limits, outbox, &latest), number(place), members(of) {}
 
   Ring ring;
   FlowTable table;
@@ -72,6 +71,7 @@ struct LiveCapture::Member {
   int64_t last_time = 0;
   uint64_t frames = 0;
   int64_t published = 0;
+  bool keeping = false;
   PortCounts counts;   ///< the thread's own
   unsigned index = 0;  ///< of the interface its ring is on
   bool gone = false;
@@ -121,8 +121,8 @@ std::unique_ptr<LiveCapture> LiveCapture::open(const LiveOptions& options, Captu
     auto port = std::make_unique<Port>();
     port->name = name;
     for (unsigned i = 0; i < options.threads; i++) {
-      port->members.push_back(std::make_unique<Member>(share, live->outbox_, number++, members));
-      if (!port->members.back()->table.allocated()) {
+      port->members.push_back(std::make_unique<Member>(share, live->outbox_, live->latest_, number++, members));
+      if (!port->members.back()->table.allocated() || !live->latest_.allocated()) {
         status = {"OUT_OF_MEMORY", "the flow table could not be reserved"};
         return nullptr;
       }
@@ -189,16 +189,16 @@ void LiveCapture::start(std::function<void(const LiveSnapshot&)> done) {
 }
 
 void LiveCapture::supervise(const std::function<void(const LiveSnapshot&)>& done) {
-  std::vector<Association> all;
   for (auto& port : ports_) {
-    for (auto& member : port->members) {
-      member->thread.join();
-      const auto some = member->table.associations();
-      all.insert(all.end(), some.begin(), some.end());
-    }
+    for (auto& member : port->members) member->thread.join();
   }
-  link_associations(std::move(all), outbox_);
   done(snapshot());
+}
+
+void LiveCapture::keep_live(const LiveFlows& flows) {
+  if (keeping_.load(std::memory_order_relaxed)) return;
+  live_flows_ = flows;
+  keeping_.store(true, std::memory_order_release);
 }
 
 void LiveCapture::watch(Port& port, Member& member) {
@@ -211,6 +211,11 @@ void LiveCapture::watch(Port& port, Member& member) {
       publish(member);
       member.published = now;
     }
+    if (!member.keeping && keeping_.load(std::memory_order_acquire)) {
+      member.table.keep_live(live_flows_, member.number);
+      member.keeping = true;
+    }
+    member.table.keep(now);
     if (take_block(member)) continue;
     pollfd waiting{member.ring.fd(), POLLIN | POLLERR, 0};
     const bool failed = poll(&waiting, 1, kPollMs) > 0 && (waiting.revents & (POLLERR | POLLNVAL));
@@ -299,6 +304,7 @@ LiveSnapshot LiveCapture::snapshot() {
   LiveSnapshot out;
   out.ebpf = ebpf_;
   out.waited_ns = outbox_.waited_ns();
+  out.links_dropped = latest_.forgotten();
   for (auto& port : ports_) {
     PortCounts sum;
     sum.ledger.name = port->name;
@@ -310,7 +316,7 @@ LiveSnapshot LiveCapture::snapshot() {
       out.flows += member->shown_flows.flows;
       out.gaps += member->shown_flows.gaps;
       out.cap_evictions += member->shown_flows.cap_evictions;
-      out.links_dropped += member->shown_flows.links_dropped;
+      out.live_errors += member->shown_flows.live_errors;
       out.peak_flows += member->shown_flows.peak;
       out.tombstones_dropped += member->shown_tombstones;
       out.settled_early += member->shown_settled;

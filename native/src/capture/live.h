@@ -52,7 +52,7 @@ struct LiveSnapshot {
   std::vector<MemberCounts> members;
   std::vector<PortCounts> ports;
   uint64_t flows = 0, live_flows = 0, peak_flows = 0, lost = 0, gaps = 0;
-  uint64_t cap_evictions = 0, tombstones_dropped = 0, links_dropped = 0, settled_early = 0;
+  uint64_t cap_evictions = 0, tombstones_dropped = 0, links_dropped = 0, settled_early = 0, live_errors = 0;
   int64_t first_time = 0, last_time = 0;
   int64_t waited_ns = 0;
   bool ebpf = true;
@@ -71,6 +71,9 @@ class LiveCapture {
   EngineProgress progress();
   Outbox& outbox() noexcept { return outbox_; }
 
+  /// From now on each member keeps its flows in a file of its own (flow/live_file.h). Once.
+  void keep_live(const LiveFlows& flows);
+
  private:
   struct Member;
   struct Port;
@@ -87,6 +90,9 @@ class LiveCapture {
   const LiveOptions options_;
   const HashSeed seed_;
   Outbox outbox_;
+  LatestFlows latest_;
+  LiveFlows live_flows_;  ///< written once, before keeping_ is set
+  std::atomic<bool> keeping_{false};
   FanoutProgram program_;
   bool ebpf_ = true;
   std::vector<std::unique_ptr<Port>> ports_;

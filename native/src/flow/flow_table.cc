@@ -15,6 +15,9 @@ constexpr uint32_t kForgetEvery = 1u << 13;
 constexpr unsigned kVictimSample = 16;
 constexpr size_t kIndexAhead = 16;
 constexpr size_t kFlowAhead = 8;
+constexpr int64_t kKeepNs = 1'000'000'000;  ///< in which each flow is visited once for the live file
+constexpr int64_t kKeepPauseNs = 100'000'000;
+constexpr uint32_t kBridge = 8;  ///< unchanged slots that are written rather than begin another write
 
 bool sequenced(Protocol p) noexcept { return p <= Protocol::Ah; }
 uint32_t tag_of(const Packet& p) noexcept { return static_cast<uint32_t>(p.hash >> 32); }
@@ -27,7 +30,7 @@ uint64_t mix(uint64_t a, uint64_t b) noexcept {
 }
 }  // namespace
 
-FlowTable::FlowTable(const FlowLimits& limits, Outbox& outbox)
+FlowTable::FlowTable(const FlowLimits& limits, Outbox& outbox, LatestFlows* latest)
     : limits_(limits),
       hot_(limits.max_flows),
       cold_(limits.max_flows),
@@ -38,7 +41,8 @@ FlowTable::FlowTable(const FlowLimits& limits, Outbox& outbox)
       flows_out_(ResultKind::kFlows, outbox),
       gaps_out_(ResultKind::kGaps, outbox),
       links_out_(ResultKind::kLinks, outbox),
-      associations_(kAssociations) {}
+      associations_(latest ? 1 : kAssociations),
+      latest_(latest) {}
 
 void FlowTable::follow(std::span<const Packet> packets, int64_t clock_floor, int64_t time_shift, uint64_t first,
                        std::vector<Tally>& tally) noexcept {
@@ -102,7 +106,7 @@ void FlowTable::one(const Packet& p, int64_t now, uint64_t number, Tally& tally)
     hot.max_inter_arrival = std::max(hot.max_inter_arrival, since);
   }
   hot.last_seen = now;
-  hot.packets_flags += uint64_t{p.segments} << 8;
+  hot.packets_flags = (hot.packets_flags + (uint64_t{p.segments} << 8)) | kChanged;
   hot.bytes += p.wire_length;
   if (!numbered || first) return;
 
@@ -111,7 +115,7 @@ void FlowTable::one(const Packet& p, int64_t now, uint64_t number, Tally& tally)
     hot.hi++;
   } else {
     Sequence& s = sequence(slot);
-    gap_of_ = cold_[slot].packet;
+    gap_of_ = slot;
     const uint64_t lost = s.lost;
     window_.arrive(s, hot.hi, p.number, now, *this, blind_.overlaps(seen_before, now));
     lost_ += s.lost - lost;
@@ -189,10 +193,6 @@ uint32_t FlowTable::create(const Packet& p, uint32_t tag, int64_t now, uint64_t 
 
 /// Notes the flow among those that share its SCI, or its pair of addresses.
 void FlowTable::associate(const Packet& p, uint32_t slot, bool resumed) noexcept {
-  if (associated_ == kAssociations) {
-    counts_.links_dropped++;
-    return;
-  }
   const Cold& cold = cold_[slot];
   uint64_t ends = 0;
   if (p.ipv6) {
@@ -206,7 +206,18 @@ void FlowTable::associate(const Packet& p, uint32_t slot, bool resumed) noexcept
   }
   const uint64_t tags = uint64_t{p.vlan[0]} << 32 | uint64_t{p.vlan[1]} << 16 | uint64_t{p.tags} << 8 |
                         uint64_t{p.ipv6} << 7 | uint64_t{cold.meta[0]};
-  associations_[associated_++] = Association{mix(ends, tags), cold.packet, resumed};
+  const uint64_t group = mix(ends, tags);
+  if (latest_) {
+    const uint64_t before = latest_->replace(group, cold.packet);
+    if (before == 0 || resumed) return;
+    LinkRecord& link = links_out_.add();
+    link = LinkRecord{static_cast<double>(cold.packet), static_cast<double>(before), {}};
+    link.meta[0] = static_cast<uint8_t>(LinkKind::Rekey);
+  } else if (associated_ == kAssociations) {
+    counts_.links_dropped++;
+  } else {
+    associations_[associated_++] = Association{group, cold.packet, resumed};
+  }
 }
 
 /// A slot for a new flow. When the cap is reached, the flow longest unseen among a few gives way.
@@ -215,6 +226,7 @@ uint32_t FlowTable::free_slot(int64_t now) noexcept {
     if (used_ < limits_.max_flows) return used_++;
     uint32_t victim = victim_hand_;
     for (unsigned i = 0; i < kVictimSample; i++) {
+      if (!hot_[victim_hand_].has(kLive)) return victim_hand_;  // ended: rather that than one that lives
       if (hot_[victim_hand_].last_seen < hot_[victim].last_seen) victim = victim_hand_;
       victim_hand_ = (victim_hand_ + 1) % limits_.max_flows;
     }
@@ -225,6 +237,7 @@ uint32_t FlowTable::free_slot(int64_t now) noexcept {
       counts_.cap_evictions++;
       end(victim, FlowEnd::EvictedCap, last);
     }
+    if (live_file_) return victim;
   }
   const uint32_t slot = free_;
   free_ = cold_[slot].next_free;
@@ -236,31 +249,36 @@ void FlowTable::end(uint32_t slot, FlowEnd how, int64_t at) noexcept {
   Hot& hot = hot_[slot];
   Cold& cold = cold_[slot];
   if (hot.has(kHasSequence)) {
-    gap_of_ = cold.packet;
+    gap_of_ = slot;
     const uint64_t lost = cold.sequence->lost;
     window_.finish(*cold.sequence, at, *this);
     lost_ += cold.sequence->lost - lost;
   }
-  record(slot, how);
+  describe(slot, how, flows_out_.add());
   if (hot.has(kSequenced)) tombstones_.add(hot.key, cold.tag, hot.hi, hot.last_seen, cold.packet);
   if (hot.has(kHasSequence)) free_sequences_.push_back(cold.sequence);
   index_.erase(cold.tag, slot);
-  hot.packets_flags = 0;
-  cold.next_free = free_;
-  free_ = slot;
   live_flows_--;
+  if (live_file_) {
+    hot.packets_flags = kEnded;
+    cold.ended_in = flows_out_.batch();
+  } else {
+    release(slot);
+  }
 }
 
-void FlowTable::record(uint32_t slot, FlowEnd how) noexcept {
+void FlowTable::release(uint32_t slot) noexcept {
+  hot_[slot].packets_flags = 0;
+  cold_[slot].next_free = free_;
+  free_ = slot;
+}
+
+/// What flow and gap records share.
+template <typename RecordType>
+void FlowTable::identify(uint32_t slot, FlowEnd how, RecordType& r) const noexcept {
   const Hot& hot = hot_[slot];
   const Cold& cold = cold_[slot];
-  FlowRecord& r = flows_out_.add();
-  r = FlowRecord{};
   r.packet = static_cast<double>(cold.packet);
-  r.first_time = cold.first_seen;
-  r.last_time = hot.last_seen;
-  r.packets = static_cast<double>(hot.packets());
-  r.bytes = static_cast<double>(hot.bytes);
   std::memcpy(r.meta, cold.meta, 8);
   r.meta[1] = static_cast<uint8_t>(how);
   r.meta[5] = hot.has(kWrapped);
@@ -276,6 +294,17 @@ void FlowTable::record(uint32_t slot, FlowEnd how) noexcept {
     std::memcpy(r.source, cold.ends, 4);
     std::memcpy(r.destination, cold.ends + 4, 4);
   }
+}
+
+void FlowTable::describe(uint32_t slot, FlowEnd how, FlowRecord& r) const noexcept {
+  const Hot& hot = hot_[slot];
+  const Cold& cold = cold_[slot];
+  r = FlowRecord{};
+  identify(slot, how, r);
+  r.first_time = cold.first_seen;
+  r.last_time = hot.last_seen;
+  r.packets = static_cast<double>(hot.packets());
+  r.bytes = static_cast<double>(hot.bytes);
   if (hot.min_inter_arrival <= hot.max_inter_arrival) {  // more than one frame
     r.min_inter_arrival = static_cast<double>(hot.min_inter_arrival);
     r.max_inter_arrival = static_cast<double>(hot.max_inter_arrival);
@@ -308,12 +337,12 @@ void FlowTable::record(uint32_t slot, FlowEnd how) noexcept {
 void FlowTable::gap(const Gap& gap) noexcept {
   counts_.gaps++;
   GapRecord& r = gaps_out_.add();
-  r = GapRecord{static_cast<double>(gap_of_),
-                static_cast<double>(gap.first),
-                static_cast<double>(gap.last),
-                gap.noticed,
-                gap.confirmed,
-                {}};
+  r = GapRecord{};
+  identify(gap_of_, FlowEnd::Active, r);
+  r.first = static_cast<double>(gap.first);
+  r.last = static_cast<double>(gap.last);
+  r.noticed = gap.noticed;
+  r.confirmed = gap.confirmed;
   r.flags[0] = gap.jump;
   r.flags[1] = gap.suspect;
   std::memcpy(r.flags + 4, &gap.segment, sizeof gap.segment);
@@ -333,23 +362,80 @@ void FlowTable::sweep(size_t slots, int64_t now) noexcept {
 
 void FlowTable::tick(int64_t now, unsigned share) noexcept {
   for (uint32_t visits = used_ / share + 1; visits > 0 && used_ > 0; visits--) {
-    if (hand_ >= used_) hand_ = 0;
-    Hot& hot = hot_[hand_];
+    if (tick_hand_ >= used_) tick_hand_ = 0;
+    Hot& hot = hot_[tick_hand_];
     if (hot.has(kBusy)) {
-      Sequence& s = *cold_[hand_].sequence;
-      gap_of_ = cold_[hand_].packet;
+      Sequence& s = *cold_[tick_hand_].sequence;
+      gap_of_ = tick_hand_;
       const uint64_t lost = s.lost;
       window_.settle(s, now, *this);
       lost_ += s.lost - lost;
+      hot.set(kChanged, true);
     }
     if (hot.has(kLive) && now - hot.last_seen > limits_.idle_ns)
-      end(hand_, FlowEnd::Evicted, hot.last_seen + limits_.idle_ns);
-    hand_++;
+      end(tick_hand_, FlowEnd::Evicted, hot.last_seen + limits_.idle_ns);
+    tick_hand_++;
   }
   flows_out_.flush();
   gaps_out_.flush();
   links_out_.flush();
   live_.lost.store(lost_, std::memory_order_relaxed);
+}
+
+void FlowTable::keep_live(const LiveFlows& flows, unsigned member) {
+  live_file_ = std::make_unique<LiveFile>(flows, member);
+  flows_out_.track();
+}
+
+/// A part of the table that grows with the time since the last call, so that no call takes long: what waits in the ring
+/// meanwhile must fit it. Not so often, though, that each write holds few slots.
+void FlowTable::keep(int64_t wall) noexcept {
+  if (!live_file_) return;
+  const int64_t since = wall < kept_at_ ? kKeepNs : std::min(wall - kept_at_, kKeepNs);
+  const uint64_t due = uint64_t{used_} * static_cast<uint64_t>(since) / kKeepNs;
+  if (due < LiveFile::kGather && since < kKeepPauseNs) return;
+  kept_at_ = wall;
+  const uint64_t settled = flows_out_.settled();
+  for (uint64_t visits = std::min<uint64_t>(due + 1, used_); visits > 0; visits--) {
+    if (keep_hand_ >= used_) keep_hand_ = 0;
+    visit(keep_hand_++, settled);
+  }
+  write_gathered();
+  live_file_->write_header(used_, wall);
+  counts_.live_errors = live_file_->errors();
+}
+
+/// Gathers the slot if the file holds something else. Neighbours go in one write, over a few that are unchanged.
+void FlowTable::visit(uint32_t slot, uint64_t settled) noexcept {
+  const Hot& hot = hot_[slot];
+  const bool over = hot.has(kEnded) && cold_[slot].ended_in <= settled;
+  if (!hot.has(kChanged) && !over) return;
+  const uint32_t next = gathered_first_ + gathered_;
+  bool joins = gathered_ > 0 && slot >= next && slot - next <= kBridge && slot - gathered_first_ < LiveFile::kGather;
+  for (uint32_t between = next; joins && between < slot; between++) joins = !hot_[between].has(kEnded);
+  if (!joins) {
+    write_gathered();
+    gathered_first_ = slot;
+  }
+  for (uint32_t at = gathered_first_ + gathered_; at <= slot; at++) {
+    FlowRecord& r = live_file_->gathered()[gathered_++].flow;
+    if (hot_[at].has(kLive))
+      describe(at, FlowEnd::Active, r);
+    else
+      r.packet = 0;
+  }
+}
+
+void FlowTable::write_gathered() noexcept {
+  const uint32_t count = gathered_;
+  gathered_ = 0;
+  if (count == 0 || !live_file_->write(gathered_first_, count, kept_at_)) return;
+  for (uint32_t slot = gathered_first_; slot < gathered_first_ + count; slot++) {
+    if (hot_[slot].has(kEnded))
+      release(slot);
+    else
+      hot_[slot].set(kChanged, false);
+  }
 }
 
 void FlowTable::finish(int64_t clock) noexcept {
@@ -358,12 +444,12 @@ void FlowTable::finish(int64_t clock) noexcept {
     if (!hot.has(kLive)) continue;
     const bool idle = clock - hot.last_seen > limits_.idle_ns;
     if (hot.has(kHasSequence)) {
-      gap_of_ = cold_[slot].packet;
+      gap_of_ = slot;
       const uint64_t lost = cold_[slot].sequence->lost;
       window_.finish(*cold_[slot].sequence, idle ? hot.last_seen + limits_.idle_ns : clock, *this);
       lost_ += cold_[slot].sequence->lost - lost;
     }
-    record(slot, idle ? FlowEnd::Evicted : FlowEnd::CaptureEnd);
+    describe(slot, idle ? FlowEnd::Evicted : FlowEnd::CaptureEnd, flows_out_.add());
     if (slot % kForgetEvery == kForgetEvery - 1) {  // recorded flows need no memory while the rest are
       hot_.forget(slot + 1);
       cold_.forget(slot);

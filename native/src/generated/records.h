@@ -43,9 +43,14 @@ struct GapRecord {
   double last;
   int64_t noticed;
   int64_t confirmed;
+  uint8_t meta[8];
+  uint8_t tags[8];
+  uint8_t sci[8];
+  uint8_t source[16];
+  uint8_t destination[16];
   uint8_t flags[8];
 };
-static_assert(sizeof(GapRecord) == 48);
+static_assert(sizeof(GapRecord) == 104);
 
 struct LinkRecord {
   double packet;
@@ -53,5 +58,31 @@ struct LinkRecord {
   uint8_t meta[8];
 };
 static_assert(sizeof(LinkRecord) == 24);
+
+struct LiveHeader {
+  uint8_t magic[8];
+  double version;
+  double slot_size;
+  double run;
+  int64_t started;
+  double member;
+  double process;
+  double slots;
+  int64_t visited;
+  uint8_t reserved[176];
+  uint8_t check[8];
+};
+static_assert(sizeof(LiveHeader) == 256);
+
+struct LiveMark {
+  int64_t visited;
+  uint8_t reserved[8];
+  uint8_t check[8];
+};
+static_assert(sizeof(LiveMark) == 24);
+
+inline constexpr char kLiveMagic[] = "taplive\n";
+inline constexpr double kLiveVersion = 1;
+inline constexpr size_t kLivePage = 4096;
 
 }  // namespace tapline

@@ -43,9 +43,11 @@ enum class FlowEnd : uint8_t {
   CaptureEnd,
   Evicted,
   EvictedCap,
+  Active,
+  Interrupted,
 };
-inline constexpr size_t kFlowEndCount = 3;
-inline constexpr const char* kFlowEndNames[] = {"capture_end", "evicted", "evicted_cap"};
+inline constexpr size_t kFlowEndCount = 5;
+inline constexpr const char* kFlowEndNames[] = {"capture_end", "evicted", "evicted_cap", "active", "interrupted"};
 
 enum class LinkKind : uint8_t {
   Rekey,
