@@ -48,6 +48,10 @@ export class BatchInsert {
     );
   }
 
+  get run(): number {
+    return this.#run;
+  }
+
   begin({ source, options, startedNs }: RunStart): number {
     const insert = this.#db.prepare("INSERT INTO runs (source, options, started_ns) VALUES (?, ?, ?)");
     this.#run = Number(
@@ -55,6 +59,15 @@ export class BatchInsert {
     );
     this.#part = 0;
     return this.#run;
+  }
+
+  /** Goes on with a run that another process began. */
+  resume(run: number): void {
+    this.#run = run;
+    this.#part = this.#db
+      .prepare("SELECT coalesce(max(part) + 1, 0) FROM flow_columns WHERE run = ?")
+      .pluck()
+      .get(run) as number;
   }
 
   write({ kind, records }: ResultBatch): void {

@@ -2,6 +2,8 @@
 import type { Database } from "better-sqlite3";
 import type { Filter, Operator } from "#domain/filter.ts";
 import { FlowPages, type FlowPage, type FlowQuery } from "./flow-pages.ts";
+import { LiveFlows } from "./live-flows.ts";
+import { addTotals } from "./live-run.ts";
 import { flowByName, type FlowRow } from "./queries.ts";
 
 /** A row of `runs`; times in ns as text. */
@@ -115,10 +117,18 @@ const holds: Readonly<Record<Operator, (a: number, b: number) => boolean>> = {
 export class Reads {
   readonly #db: Database;
   readonly #pages: FlowPages;
+  readonly #live: LiveFlows;
 
-  constructor(db: Database, flowsInMemory: number) {
+  /** `now`: wall clock, ms. */
+  constructor(db: Database, flowsInMemory: number, now?: () => number) {
     this.#db = db;
-    this.#pages = new FlowPages(db, flowsInMemory);
+    this.#live = new LiveFlows(db, flowsInMemory, now);
+    this.#pages = new FlowPages(db, flowsInMemory, this.#live);
+  }
+
+  /** Nobody has asked for a while: what changes all the time is not kept in memory for them. */
+  letGo(): void {
+    this.#pages.letGo(this.#live.letGo());
   }
 
   /** Newest first. */
@@ -151,11 +161,20 @@ export class Reads {
   }
 
   totals(runs: readonly number[]): TotalRow[] {
-    return this.#db
-      .prepare<unknown[], TotalRow>(
-        `SELECT ${totalColumns} FROM totals WHERE run IN (${marks(runs)}) ORDER BY run, protocol`,
-      )
-      .all(...runs);
+    return this.#db.transaction(() => {
+      const active = this.#live.totals(runs);
+      const ended = this.#db
+        .prepare<unknown[], TotalRow>(
+          `SELECT ${totalColumns} FROM totals WHERE run IN (${marks(runs)}) ORDER BY run, protocol`,
+        )
+        .all(...runs);
+      return active.length > 0 ? addTotals(ended, active) : ended;
+    })();
+  }
+
+  /** What `work` returns of a table that has the columns of flows, with the runs' active flows among its rows. */
+  withActive<T>(runs: readonly number[], work: (table: string) => T): T {
+    return this.#db.transaction(() => work(this.#live.table(this.#live.of(runs))))();
   }
 
   flowPage(query: FlowQuery): FlowPage {
@@ -163,7 +182,13 @@ export class Reads {
   }
 
   flow(run: number, packet: number): { readonly flow: FlowRow; readonly links: readonly LinkRow[] } | null {
-    const flow = this.#db.prepare<unknown[], FlowRow>(flowByName).get(run, packet);
+    const flow = this.#db.transaction(() => {
+      const [active] = this.#live.of([run]);
+      return (
+        (active && this.#live.row(active, packet)) ??
+        this.#db.prepare<unknown[], FlowRow>(flowByName("main.flows")).get(run, packet)
+      );
+    })();
     if (!flow) return null;
     const links = this.#db
       .prepare<unknown[], LinkRow>(

@@ -179,7 +179,11 @@ SELECT run, protocol, count(*), sum(packets), sum(bytes), min(first_ns), max(las
 FROM flows GROUP BY run, protocol;
 `;
 
-export const migrations: readonly string[] = [first, totals];
+const liveEnds = `
+INSERT INTO flow_ends VALUES (3, 'active'), (4, 'interrupted');
+`;
+
+export const migrations: readonly string[] = [first, totals, liveEnds];
 export const schemaVersion = migrations.length;
 
 /** Brings an open database to `target` in one transaction: all of it or nothing. */

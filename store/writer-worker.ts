@@ -3,6 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import type { AnalysisSummary, ResultBatch } from "#domain/analysis.ts";
 import { BatchInsert, type RunStart } from "./batch-insert.ts";
 import { posted, storeError, type PostedError } from "./failure.ts";
+import { recoverLive, removeLive } from "./live-recovery.ts";
 import { finish, openForWriting } from "./open.ts";
 
 export interface WriterOptions {
@@ -33,10 +34,14 @@ const answer = (work: () => number): boolean => {
 const opened = answer(() => {
   const db = openForWriting(path, { busyMs });
   const insert = new BatchInsert(db);
+  recoverLive(db, insert);
   const handle = (request: Exclude<WriterRequest, { do: "close" }>): number => {
     if (request.do === "begin") return insert.begin(request.start);
     if (request.do === "write") insert.write(request.batch);
-    else insert.finish(request.summary);
+    else {
+      insert.finish(request.summary);
+      removeLive(db, insert.run); // each of its flows has a row now
+    }
     return 0;
   };
   // After a failure nothing more is written: batches behind the failed one are already on their way.

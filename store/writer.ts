@@ -20,6 +20,7 @@ export class StoreWriter {
   /** Requests not answered yet, in order. */
   readonly #waiting: Waiting[] = [];
   #outstanding = 0;
+  #settled = 0;
   #ended = false;
   #room: (() => void)[] = [];
   /** The first thing that went wrong; nothing is written after it. */
@@ -59,10 +60,16 @@ export class StoreWriter {
       .catch(() => {}) // kept in #failure, which this and every later call throws
       .finally(() => {
         this.#outstanding--;
+        this.#settled++;
         for (const go of this.#room.splice(0)) go();
       });
     while (this.#outstanding >= outstandingLimit) await new Promise<void>((resolve) => this.#room.push(resolve));
     if (this.#failure) throw this.#failure;
+  }
+
+  /** Batches, from the first on, that are in the database, or lost with a failure. */
+  get settled(): number {
+    return this.#settled;
   }
 
   /** Waits for every batch, then stores the summary. */
