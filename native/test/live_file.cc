@@ -59,6 +59,7 @@ class Kept {
       now += kSecond / 50;
       if (now % (kSecond / 5) == 0) table.tick(now, 5);
       table.keep(now);
+      table.wait_kept();
     }
   }
   /// The reader took all that is in the outbox and stored it.

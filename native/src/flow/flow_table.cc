@@ -393,48 +393,75 @@ void FlowTable::keep(int64_t wall) noexcept {
   if (!live_file_) return;
   const int64_t since = wall < kept_at_ ? kKeepNs : std::min(wall - kept_at_, kKeepNs);
   const uint64_t due = uint64_t{used_} * static_cast<uint64_t>(since) / kKeepNs;
-  if (due < LiveFile::kGather && since < kKeepPauseNs) return;
+  if (due < LiveFile::Batch::kSlots && since < kKeepPauseNs) return;
   kept_at_ = wall;
   const uint64_t settled = flows_out_.settled();
+  kept(settled);
   for (uint64_t visits = std::min<uint64_t>(due + 1, used_); visits > 0; visits--) {
     if (keep_hand_ >= used_) keep_hand_ = 0;
-    visit(keep_hand_++, settled);
+    if (!visit(keep_hand_, settled)) break;  // all is on its way to a slow disk: the rest waits
+    keep_hand_++;
   }
-  write_gathered();
-  live_file_->write_header(used_, wall);
+  if (!gathering_) gathering_ = live_file_->take();
+  if (gathering_) {
+    gathering_->used = used_;
+    submit();
+  }
   counts_.live_errors = live_file_->errors();
 }
 
-/// Gathers the slot if the file holds something else. Neighbours go in one write, over a few that are unchanged.
-void FlowTable::visit(uint32_t slot, uint64_t settled) noexcept {
-  const Hot& hot = hot_[slot];
-  const bool over = hot.has(kEnded) && cold_[slot].ended_in <= settled;
-  if (!hot.has(kChanged) && !over) return;
-  const uint32_t next = gathered_first_ + gathered_;
-  bool joins = gathered_ > 0 && slot >= next && slot - next <= kBridge && slot - gathered_first_ < LiveFile::kGather;
-  for (uint32_t between = next; joins && between < slot; between++) joins = !hot_[between].has(kEnded);
-  if (!joins) {
-    write_gathered();
-    gathered_first_ = slot;
+/// Gathers the slot if the file holds something else. Neighbours go in one write, over a few that are unchanged. False
+/// when there is no room.
+bool FlowTable::visit(uint32_t slot, uint64_t settled) noexcept {
+  const bool over = hot_[slot].has(kEnded) && cold_[slot].ended_in <= settled;
+  if (!hot_[slot].has(kChanged) && !over) return true;
+  if (gathering_ && !joins(slot)) submit();
+  if (!gathering_) {
+    gathering_ = live_file_->take();
+    if (!gathering_) return false;
+    gathering_->first = slot;
   }
-  for (uint32_t at = gathered_first_ + gathered_; at <= slot; at++) {
-    FlowRecord& r = live_file_->gathered()[gathered_++].flow;
-    if (hot_[at].has(kLive))
+  LiveFile::Batch& batch = *gathering_;
+  for (uint32_t at = batch.first + batch.count; at <= slot; at++) {
+    FlowRecord& r = batch.slots[batch.count++].flow;
+    if (hot_[at].has(kLive)) {
       describe(at, FlowEnd::Active, r);
-    else
+      hot_[at].set(kChanged, false);
+    } else {
       r.packet = 0;
+    }
   }
+  return true;
 }
 
-void FlowTable::write_gathered() noexcept {
-  const uint32_t count = gathered_;
-  gathered_ = 0;
-  if (count == 0 || !live_file_->write(gathered_first_, count, kept_at_)) return;
-  for (uint32_t slot = gathered_first_; slot < gathered_first_ + count; slot++) {
-    if (hot_[slot].has(kEnded))
-      release(slot);
-    else
-      hot_[slot].set(kChanged, false);
+bool FlowTable::joins(uint32_t slot) const noexcept {
+  const uint32_t next = gathering_->first + gathering_->count;
+  if (slot < next || slot - next > kBridge || slot - gathering_->first >= LiveFile::Batch::kSlots) return false;
+  for (uint32_t between = next; between < slot; between++) {
+    if (hot_[between].has(kEnded)) return false;  // the file knows it, the table does not any more
+  }
+  return true;
+}
+
+void FlowTable::submit() noexcept {
+  gathering_->now = kept_at_;
+  live_file_->submit(gathering_);
+  gathering_ = nullptr;
+}
+
+/// What has reached the file: an ended flow's slot is free; what did not reach it has changed again.
+void FlowTable::kept(uint64_t settled) noexcept {
+  while (LiveFile::Batch* batch = live_file_->done()) {
+    for (uint32_t i = 0; i < batch->count; i++) {
+      const uint32_t slot = batch->first + i;
+      Hot& hot = hot_[slot];
+      if (batch->slots[i].flow.packet != 0) {
+        if (!batch->written && hot.has(kLive)) hot.set(kChanged, true);
+      } else if (batch->written && hot.has(kEnded) && cold_[slot].ended_in <= settled) {
+        release(slot);
+      }
+    }
+    live_file_->give_back(batch);
   }
 }
 
@@ -460,6 +487,7 @@ void FlowTable::finish(int64_t clock) noexcept {
   gaps_out_.flush();
   links_out_.flush();
   live_.lost.store(lost_, std::memory_order_relaxed);
+  live_file_.reset();  // written to its end and closed; whoever stored the flows removes it
 }
 
 }  // namespace tapline

@@ -76,6 +76,8 @@ class FlowTable final : private GapSink {
   void keep_live(const LiveFlows& flows, unsigned member);
   /// To be called often with the wall clock: brings the live file up to date, each flow once a second.
   void keep(int64_t wall) noexcept;
+  /// Waits until what keep() gave is in the file.
+  void wait_kept() noexcept { live_file_->wait(); }
 
   const Counts& counts() const noexcept { return counts_; }
   uint64_t live_flows() const noexcept { return live_flows_; }
@@ -139,8 +141,10 @@ class FlowTable final : private GapSink {
   void describe(uint32_t slot, FlowEnd how, FlowRecord& r) const noexcept;
   template <typename RecordType>
   void identify(uint32_t slot, FlowEnd how, RecordType& r) const noexcept;
-  void visit(uint32_t slot, uint64_t settled) noexcept;
-  void write_gathered() noexcept;
+  bool visit(uint32_t slot, uint64_t settled) noexcept;
+  bool joins(uint32_t slot) const noexcept;
+  void submit() noexcept;
+  void kept(uint64_t settled) noexcept;
   void release(uint32_t slot) noexcept;
   void associate(const Packet& p, uint32_t slot, bool resumed) noexcept;
   uint32_t free_slot(int64_t now) noexcept;
@@ -176,8 +180,7 @@ class FlowTable final : private GapSink {
   std::unique_ptr<LiveFile> live_file_;
   int64_t kept_at_ = 0;
   uint32_t keep_hand_ = 0;
-  uint32_t gathered_first_ = 0;  ///< slots that wait in live_file_
-  uint32_t gathered_ = 0;
+  LiveFile::Batch* gathering_ = nullptr;
   Counts counts_;
   Live live_;
 };

@@ -1,10 +1,16 @@
 // A table's flows that have not ended, in a file beside the database: what a process that is killed leaves behind, and
-// where readers see what is active. Enters: slots. Leaves: a page with a header, then 256 bytes for each slot
-// (domain/records.ts). Never fsynced: it outlives the process, not the machine's power.
+// where readers see what is active. Enters: slots, from the table's thread. Leaves: a page with a header, then 256
+// bytes for each slot (domain/records.ts). A thread of its own writes, because a file system may keep a writer waiting
+// for longer than a ring holds. Never fsynced: the file outlives the process, not the machine's power.
 #pragma once
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "generated/records.h"
 
@@ -29,32 +35,53 @@ uint32_t live_check(const void* slot) noexcept;
 
 class LiveFile {
  public:
-  /// Slots gathered for one write.
-  static constexpr uint32_t kGather = 256;
+  /// Neighbouring slots for one write. A slot whose flow is 0 becomes empty.
+  struct Batch {
+    static constexpr uint32_t kSlots = 256;
+    uint32_t first = 0;
+    uint32_t count = 0;
+    uint32_t used = 0;    ///< slots of the table; 0: the header is not written
+    int64_t now = 0;      ///< wall clock
+    bool written = true;  ///< once it comes back: false when the write failed
+    LiveSlot slots[kSlots];
+  };
 
   LiveFile(const LiveFlows& flows, unsigned member);
+  /// Writes what waits.
   ~LiveFile();
   LiveFile(const LiveFile&) = delete;
   LiveFile& operator=(const LiveFile&) = delete;
 
-  /// Where slots wait for write(); `count` ≤ kGather.
-  LiveSlot* gathered() noexcept { return gathered_; }
-  /// Puts the marks on and writes `count` gathered slots from `first` on. False when that failed: counted, and the
-  /// caller comes again. Slots whose flow is 0 become empty.
-  bool write(uint32_t first, uint32_t count, int64_t now) noexcept;
-  /// After the slots it tells of.
-  void write_header(uint32_t slots, int64_t now) noexcept;
+  /// An empty batch to be filled, or null while all are on their way: then the caller comes again.
+  Batch* take() noexcept;
+  void submit(Batch* batch) noexcept;
+  /// A batch that is through, to be looked at and given back; or null.
+  Batch* done() noexcept;
+  void give_back(Batch* batch) noexcept;
+  /// Waits until nothing is on its way.
+  void wait() noexcept;
 
-  uint64_t errors() const noexcept { return errors_; }
+  /// Writes that failed.
+  uint64_t errors() const noexcept;
 
  private:
+  static constexpr unsigned kBatches = 8;
+
+  void work() noexcept;
+  bool write(Batch& batch) noexcept;
   bool put(const void* bytes, size_t size, size_t at) noexcept;
 
   const std::string path_;
   LiveHeader header_{};
-  alignas(64) LiveSlot gathered_[kGather];
-  int fd_ = -1;
+  int fd_ = -1;  ///< the writing thread's
+  std::unique_ptr<Batch[]> batches_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Batch*> free_, waiting_, done_;
+  bool busy_ = false;
+  bool ending_ = false;
   uint64_t errors_ = 0;
+  std::thread thread_;
 };
 
 }  // namespace tapline
