@@ -78,7 +78,12 @@ export class FlowPages {
       .pluck()
       .get(...query.runs) as number;
     const flows = lives.reduce((sum, { index }) => sum + index.length, ended);
-    let plan = planFlows(query.filter, query.sort.by, flows, this.#limit);
+    let plan: FlowPlan = this.#live.spilled
+      ? {
+          indexed: false,
+          note: `more flows are active than the ${this.#limit} that are indexed in memory: every flow was read`,
+        }
+      : planFlows(query.filter, query.sort.by, flows, this.#limit);
     const indices = plan.indexed
       ? [...query.runs.map((run) => this.#index(run)), ...lives.map(({ index }) => index)]
       : [];
@@ -110,7 +115,7 @@ export class FlowPages {
     }
     const read = this.#db.prepare<[number, number], FlowRow>(flowByName("main.flows"));
     return places
-      .map(({ run, packet }) => active.get(`${run}-${packet}`) ?? read.get(run, packet))
+      .map(({ run, packet }) => active.get(`${run}-${packet}`) ?? read.get(run, packet) ?? this.#live.row(run, packet))
       .filter((row) => row !== undefined);
   }
 

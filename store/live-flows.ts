@@ -6,14 +6,15 @@
 import type { Database } from "better-sqlite3";
 import { cellCount, cellOffsets, flowRecord } from "#domain/records.ts";
 import { flowEnds } from "#domain/vocabulary.ts";
-import { FlowInsert } from "./flow-insert.ts";
 import { liveFiles, liveRecords, type LiveFile } from "./live-file.ts";
 import { isOfRun } from "./live-recovery.ts";
 import { LiveRun } from "./live-run.ts";
-import { flowByName, type FlowRow } from "./queries.ts";
+import { LiveTable, type RunRecords, unstored } from "./live-table.ts";
+import type { FlowRow } from "./queries.ts";
 import type { TotalRow } from "./reads.ts";
 
 const freshMs = 1000;
+const slowestMs = 60_000;
 /** A writer visits its file five times a second: one that did not for so long has died, or is stopped. */
 const silentNs = 5_000_000_000n;
 const rowsAtOnce = 2048;
@@ -42,21 +43,18 @@ export class LiveFlows {
   readonly #limit: number;
   readonly #now: () => number;
   readonly #overlays = new Map<number, Overlay>();
-  #readAt = Number.NEGATIVE_INFINITY;
-  /** Counts the states of the flows; what the table was filled from. */
+  readonly #table: LiveTable;
+  #freshUntil = Number.NEGATIVE_INFINITY;
+  /** Counts the states of the flows: tells whether the table holds all of the present one. */
   #state = 0;
-  #tableOf: number | undefined;
-  #insert: FlowInsert | undefined;
-  /** slots of the last reading that never passed their check */
-  torn = 0;
-  /** flows of the last reading that were more than the limit */
-  leftOut = 0;
+  #spilled = false;
 
-  /** `limit`: flows held at once. `now`: wall clock, ms. */
+  /** `limit`: flows held in memory. `now`: wall clock, ms. */
   constructor(db: Database, limit: number, now: () => number = Date.now) {
     this.#db = db;
     this.#limit = limit;
     this.#now = now;
+    this.#table = new LiveTable(db);
   }
 
   /** To be called in one transaction with what is read of the database. */
@@ -72,63 +70,64 @@ export class LiveFlows {
     return found;
   }
 
-  /** Its memory is wanted elsewhere; the next question reads the files again. */
+  /** More are active than may be held in memory: they are in a table on disk, and each question reads it. After `of`. */
+  get spilled(): boolean {
+    return this.#spilled;
+  }
+
+  /** Its memory is wanted elsewhere; the next question reads the files again. Returns the runs it had. */
   letGo(): number[] {
     const runs = [...this.#overlays.keys()];
     this.#overlays.clear();
-    this.#readAt = Number.NEGATIVE_INFINITY;
-    if (this.#insert) this.#db.exec("DELETE FROM temp.live_flows");
-    this.#tableOf = undefined;
+    this.#freshUntil = Number.NEGATIVE_INFINITY;
+    this.#table.clear();
     return runs;
   }
 
-  /** One active flow as a row. */
-  row(flows: LiveRun, packet: number): FlowRow | undefined {
-    const row = flows.rowOf(packet);
-    return row === undefined ? undefined : this.rows(flows, [packet])[0];
+  row(run: number, packet: number): FlowRow | undefined {
+    if (this.#spilled) return this.#table.rows(run, [packet])[0];
+    const flows = this.#overlays.get(run)?.flows;
+    return flows && this.rows(flows, [packet])[0];
   }
 
-  /** Active flows as rows, in the order of their names. */
+  /** Those of the packets that name an active flow, as rows. */
   rows(flows: LiveRun, packets: readonly number[]): FlowRow[] {
-    if (this.#tableOf !== this.#state)
-      this.#fill([{ flows, rows: packets.map((packet) => flows.rowOf(packet)).filter((row) => row !== undefined) }]);
-    const read = this.#db.prepare<[number, number], FlowRow>(flowByName("temp.live_flows"));
-    return packets.map((packet) => read.get(flows.run, packet)).filter((row) => row !== undefined);
+    const rows = packets.map((packet) => flows.rowOf(packet)).filter((row) => row !== undefined);
+    if (this.#table.state !== this.#state) this.#table.fill([[flows.run, flows.records(rows)]]);
+    return this.#table.rows(flows.run, packets);
   }
 
   /** The name of a table of these runs' flows, ended and active, for questions that the columns do not answer. */
   table(lives: readonly LiveRun[]): string {
+    if (this.#spilled) return `(SELECT * FROM main.flows UNION ALL SELECT * FROM ${unstored})`;
     if (lives.length === 0) return "flows";
-    if (this.#tableOf !== this.#state) {
-      this.#fill(
-        lives.map((flows) => ({ flows, rows: Uint32Array.from({ length: flows.index.length }, (_, i) => i) })),
-      );
-      this.#tableOf = this.#state;
-    }
+    if (this.#table.state !== this.#state) this.#table.fill(recordsOf(this.#overlays.values()), this.#state);
     return "(SELECT * FROM main.flows UNION ALL SELECT * FROM temp.live_flows)";
   }
 
-  #fill(parts: readonly { readonly flows: LiveRun; readonly rows: ArrayLike<number> }[]): void {
-    this.#tableOf = undefined;
-    if (!this.#insert) {
-      const made = this.#db.prepare("SELECT sql FROM main.sqlite_schema WHERE name = 'flows'").pluck().get() as string;
-      this.#db.exec(made.replace("CREATE TABLE flows", "CREATE TEMP TABLE live_flows"));
-      this.#insert = new FlowInsert(this.#db, "temp.live_flows");
-    }
-    this.#db.exec("DELETE FROM temp.live_flows");
-    for (const { flows, rows } of parts)
-      for (let from = 0; from < rows.length; from += rowsAtOnce)
-        this.#insert.insert(flows.run, flows.records(Array.prototype.slice.call(rows, from, from + rowsAtOnce)));
+  /** Sums of the active flows of these runs. */
+  totals(runs: readonly number[]): TotalRow[] {
+    const lives = this.of(runs);
+    return this.#spilled ? this.#table.totals(runs, unstored) : lives.flatMap((flows) => flows.totals());
   }
 
   #refresh(): void {
     const now = this.#now();
-    if (Math.abs(now - this.#readAt) < freshMs) return;
-    this.#readAt = now;
+    if (now < this.#freshUntil && now > this.#freshUntil - slowestMs) return;
+    const started = performance.now();
     this.#state++;
-    this.torn = 0;
-    this.leftOut = 0;
     const files = liveFiles(this.#db.name).filter((file) => isOfRun(this.#db, file));
+    this.#spilled = files.reduce((sum, { slots }) => sum + slots, 0) > this.#limit;
+    if (this.#spilled) {
+      this.#overlays.clear();
+      this.#table.fill(recordsIn(files, BigInt(now)), this.#state);
+    } else this.#read(files, BigInt(now));
+    // A large table may take seconds to fill: most of the time is for the questions.
+    const took = performance.now() - started;
+    this.#freshUntil = now + Math.min(slowestMs, Math.max(freshMs, 10 * took));
+  }
+
+  #read(files: readonly LiveFile[], nowMs: bigint): void {
     const runs = new Set(files.map(({ run }) => run));
     for (const run of this.#overlays.keys()) if (!runs.has(run)) this.#overlays.delete(run);
     for (const run of runs) {
@@ -136,26 +135,11 @@ export class LiveFlows {
       this.#overlays.set(run, overlay);
       overlay.flows.clear();
     }
-    let room = this.#limit;
-    for (const file of files)
-      room = this.#read(file, this.#overlays.get(file.run)?.flows as LiveRun, BigInt(now), room);
-    for (const { flows } of this.#overlays.values()) flows.settle();
-    for (const overlay of this.#overlays.values()) this.#takeOutAgain(overlay);
-  }
-
-  #read(file: LiveFile, into: LiveRun, nowMs: bigint, room: number): number {
-    const ended = nowMs * 1_000_000n - file.visitedNs > silentNs ? interrupted : active;
-    for (const { records, torn } of liveRecords(file)) {
-      this.torn += torn;
-      const bytes = new Uint8Array(records);
-      for (let at = meta * 8 + 1; at < bytes.length; at += stride * 8) bytes[at] = ended;
-      const flows = bytes.length / (stride * 8);
-      const fits = Math.min(flows, room);
-      this.leftOut += flows - fits;
-      room -= fits;
-      if (fits > 0) into.add(fits === flows ? records : records.slice(0, fits * stride * 8));
+    for (const [run, records] of recordsIn(files, nowMs)) this.#overlays.get(run)?.flows.add(records);
+    for (const overlay of this.#overlays.values()) {
+      overlay.flows.settle();
+      this.#takeOutAgain(overlay);
     }
-    return room;
   }
 
   /** Flows of this reading that were known to be stored before it, or came to be while it was made. */
@@ -183,9 +167,25 @@ export class LiveFlows {
         }
     }
   }
+}
 
-  /** Sums of the active flows of these runs. */
-  totals(runs: readonly number[]): TotalRow[] {
-    return this.of(runs).flatMap((flows) => flows.totals());
+/** Of every run, whichever were asked for: the next question may be about another. */
+function* recordsOf(overlays: Iterable<Overlay>): Generator<RunRecords> {
+  for (const { flows } of overlays)
+    for (let from = 0; from < flows.index.length; from += rowsAtOnce) {
+      const count = Math.min(rowsAtOnce, flows.index.length - from);
+      yield [flows.run, flows.records(Array.from({ length: count }, (_, i) => from + i))];
+    }
+}
+
+/** Of all the files, their end put right: as the engine writes them they are active. */
+function* recordsIn(files: readonly LiveFile[], nowMs: bigint): Generator<RunRecords> {
+  for (const file of files) {
+    const ended = nowMs * 1_000_000n - file.visitedNs > silentNs ? interrupted : active;
+    for (const { records } of liveRecords(file)) {
+      const bytes = new Uint8Array(records);
+      for (let at = meta * 8 + 1; at < bytes.length; at += stride * 8) bytes[at] = ended;
+      if (bytes.length > 0) yield [file.run, records];
+    }
   }
 }

@@ -183,10 +183,9 @@ export class Reads {
 
   flow(run: number, packet: number): { readonly flow: FlowRow; readonly links: readonly LinkRow[] } | null {
     const flow = this.#db.transaction(() => {
-      const [active] = this.#live.of([run]);
+      this.#live.of([run]);
       return (
-        (active && this.#live.row(active, packet)) ??
-        this.#db.prepare<unknown[], FlowRow>(flowByName("main.flows")).get(run, packet)
+        this.#db.prepare<unknown[], FlowRow>(flowByName("main.flows")).get(run, packet) ?? this.#live.row(run, packet)
       );
     })();
     if (!flow) return null;
