@@ -1,11 +1,12 @@
 // Active flows of a capture that runs, and what is left of one that was killed, against the sender's own account.
-import type { ChildProcess } from "node:child_process";
+import { type ChildProcess, execFile } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { parseFilter } from "#domain/filter.ts";
 import { flowEnds } from "#domain/vocabulary.ts";
@@ -15,6 +16,8 @@ import { StoreWriter } from "#store/writer.ts";
 import { startCapture } from "./capture.ts";
 import { Network } from "./network.ts";
 
+const run = promisify(execFile);
+const tapline = new URL("../../bin/tapline", import.meta.url).pathname;
 const [active, interrupted] = [flowEnds.indexOf("active"), flowEnds.indexOf("interrupted")];
 /** A visit of each flow a second, and half of that for what lies in the ring and in the rounding. */
 const visited = 1500;
@@ -86,6 +89,10 @@ describe("a capture that runs", { timeout: 60_000 }, () => {
     const [most] = page.flows;
     expect((await reader.ask("flow", 1, most?.packet ?? 0))?.flow).toEqual(most);
 
+    const { stdout } = await run(tapline, ["flows", capturing.database, "lost>0 end=active", "--limit", "2"]);
+    expect(stdout.split("\n")[0]).toMatch(/end\s*$/);
+    expect(stdout.match(/ active\s*$/gm)).toHaveLength(2);
+
     await capturing.end("SIGINT");
     expect(capturing.liveFiles).toEqual([]);
     await sleep(1000);
@@ -115,12 +122,10 @@ describe("a capture that runs", { timeout: 60_000 }, () => {
     while (!over) {
       const names = new Set<string>();
       let rows = 0;
-      let total: number | null | undefined;
       for (let after: FlowQuery["after"]; ; ) {
         const page: FlowPage = await reader.ask("flowPage", {
           runs: [1], filter: [], sort: { by: "packet", descending: false }, limit: 1000, ...(after ? { after } : {}),
         }); // biome-ignore format: one question
-        total ??= page.total;
         rows += page.flows.length;
         for (const flow of page.flows) names.add(`${flow.run}-${flow.packet}`);
         if (!page.next) break;
@@ -182,9 +187,9 @@ describe("a capture that is killed", { timeout: 60_000 }, () => {
     }); // biome-ignore format: one question
     expect(page.total).toBeGreaterThanOrEqual(silent.flows);
     expect(page.flows.every((flow) => flow.ended === interrupted)).toBe(true);
-    const run = await reader.ask("run", 1);
-    expect(run).toMatchObject({ complete: 0, flows: before.flows });
-    expect(run?.finished_ns).not.toBeNull();
+    const row = await reader.ask("run", 1);
+    expect(row).toMatchObject({ complete: 0, flows: before.flows });
+    expect(row?.finished_ns).not.toBeNull();
     expect(existsSync(capturing.database)).toBe(true);
     await reader.close();
   });
