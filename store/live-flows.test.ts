@@ -151,6 +151,24 @@ describe("a database with live files", () => {
     expect(done).toBeGreaterThan(300);
   });
 
+  test("shows a flow once that was stored between two readings of its file", () => {
+    const { insert } = writing();
+    live(alive([1]));
+    const from = reads();
+    const names = (): number[] =>
+      from
+        .flowPage({ runs: [1], filter: [], sort: { by: "packet", descending: false }, limit: 10 })
+        .flows.map(({ packet }) => packet);
+    expect(names()).toEqual([1]);
+    insert.write(flowBatch(ended([2]))); // it began and ended while the file was read: its slot came too late for that
+    expect(names()).toEqual([1, 2]);
+    live(alive([1, 2]));
+    nowMs += 1100;
+    expect(names()).toEqual([1, 2]);
+    nowMs += 1100;
+    expect(names()).toEqual([1, 2]);
+  });
+
   test("is at most a second behind its files, and reads them no more often", () => {
     writing();
     live(alive([1]));

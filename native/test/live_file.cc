@@ -11,6 +11,7 @@
 #include <limits>
 #include <map>
 #include <random>
+#include <set>
 
 #include "flow/flow_table.h"
 
@@ -252,6 +253,7 @@ TEST_CASE("whatever flows change, end and come anew between two visits, the live
   Kept kept(2000);
   std::map<uint64_t, std::pair<uint64_t, uint64_t>> truth;  // by SPI: first packet's number, packets
   std::map<uint64_t, int64_t> last;
+  std::set<uint64_t> kept_until_stored;
   std::map<uint64_t, uint32_t> numbers;
   std::mt19937 random(11);
   for (int round = 0; round < 80; round++) {
@@ -262,10 +264,13 @@ TEST_CASE("whatever flows change, end and come anew between two visits, the live
       kept.send(spi, ++numbers[spi]);
       auto [it, fresh] = truth.try_emplace(spi, kept.sent, 0);
       it->second.second++;
+      kept_until_stored.insert(it->second.first);
       last[spi] = kept.now;
     }
     kept.pass(4 * kSecond);
     if (round % 4 == 3) {
+      const auto before = kept.flows();
+      for (const uint64_t packet : kept_until_stored) REQUIRE(before.count(packet) == 1);
       kept.store();
       kept.pass(kSecond + kSecond / 10);
       std::map<uint64_t, uint64_t> expected;
@@ -273,7 +278,9 @@ TEST_CASE("whatever flows change, end and come anew between two visits, the live
         if (kept.now - last[spi] <= 60 * kSecond) expected[flow.first] = flow.second;
       }
       const auto flows = kept.flows();
+      kept_until_stored.clear();
       for (const auto& [packet, count] : expected) {
+        kept_until_stored.insert(packet);
         const auto found = flows.find(packet);
         REQUIRE(found != flows.end());
         REQUIRE(found->second.packets == count);
