@@ -122,9 +122,9 @@ export class LiveFlows {
       this.#overlays.clear();
       this.#table.fill(recordsIn(files, BigInt(now)), this.#state);
     } else this.#read(files, BigInt(now));
-    // A large table may take seconds to fill: most of the time is for the questions.
+    // Many flows take a while to read, and seconds to put into a table: most of the time is for the questions.
     const took = performance.now() - started;
-    this.#freshUntil = now + Math.min(slowestMs, Math.max(freshMs, 10 * took));
+    this.#freshUntil = now + Math.min(slowestMs, Math.max(freshMs, (this.#spilled ? 10 : 3) * took));
   }
 
   #read(files: readonly LiveFile[], nowMs: bigint): void {

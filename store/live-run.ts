@@ -95,35 +95,41 @@ export class LiveRun {
 
   /** As the rows of the table totals, one for each protocol there is. */
   totals(): TotalRow[] {
-    const { index } = this;
+    const { packets, bytes, lost, gaps, first, last, meta, length, baseNs } = this.index;
     const sums: (Sums | undefined)[] = [];
-    for (let row = 0; row < index.length; row++) {
-      const protocol = index.meta[row * 8] as number;
+    for (let row = 0, other = 0; row < length; row++, other += rest.length) {
+      const protocol = meta[row * 8] as number;
       sums[protocol] ??= newSums();
       const sum = sums[protocol];
-      const other = (name: Rest): number => this.#rest[row * rest.length + restAt[name]] as number;
       sum.flows++;
-      for (const name of ["packets", "bytes", "lost", "gaps"] as const) sum[name] += index[name][row] as number;
-      for (const name of summed) sum[name] += other(name);
-      sum.unique_packets += other("unique");
-      sum.max_gap = Math.max(sum.max_gap, other("max_gap"));
-      sum.first = Math.min(sum.first, index.first[row] as number);
-      sum.last = Math.max(sum.last, index.last[row] as number);
+      sum.packets += packets[row] as number;
+      sum.bytes += bytes[row] as number;
+      sum.lost += lost[row] as number;
+      sum.gaps += gaps[row] as number;
+      for (let i = 0; i < rest.length; i++) sum.rest[i] = (sum.rest[i] as number) + (this.#rest[other + i] as number);
+      sum.maxGap = Math.max(sum.maxGap, this.#rest[other + restAt.max_gap] as number);
+      sum.first = Math.min(sum.first, first[row] as number);
+      sum.last = Math.max(sum.last, last[row] as number);
     }
+    const text = (offset: number): string => String(baseNs + BigInt(offset));
     return sums.flatMap((sum, protocol) => {
       if (!sum) return [];
-      const { first, last, ...counts } = sum;
-      const text = (offset: number): string => String(index.baseNs + BigInt(offset));
-      return [{ run: this.run, protocol, first_ns: text(first), last_ns: text(last), ...counts }];
+      const of = (name: Rest): number => sum.rest[restAt[name]] as number;
+      return [
+        {
+          run: this.run, protocol, flows: sum.flows, packets: sum.packets, bytes: sum.bytes, first_ns: text(sum.first), last_ns: text(sum.last),
+          expected: of("expected"), unique_packets: of("unique"), reordered: of("reordered"), duplicate: of("duplicate"), late: of("late"),
+          lost: sum.lost, pending: of("pending"), jumps: of("jumps"), outliers: of("outliers"), restarts: of("restarts"), gaps: sum.gaps, max_gap: sum.maxGap,
+        }, // biome-ignore format: one row
+      ];
     });
   }
 }
 
-const summed = ["expected", "reordered", "duplicate", "late", "pending", "jumps", "outliers", "restarts"] as const;
-
 const newSums = () => ({
-  flows: 0, packets: 0, bytes: 0, lost: 0, gaps: 0, max_gap: 0, expected: 0, unique_packets: 0, reordered: 0, duplicate: 0, late: 0,
-  pending: 0, jumps: 0, outliers: 0, restarts: 0, first: Number.POSITIVE_INFINITY, last: Number.NEGATIVE_INFINITY,
+  flows: 0, packets: 0, bytes: 0, lost: 0, gaps: 0, maxGap: 0, first: Number.POSITIVE_INFINITY, last: Number.NEGATIVE_INFINITY,
+  /** of every other cell, the ones among them of which a sum says nothing */
+  rest: new Float64Array(rest.length),
 }); // biome-ignore format: one list
 type Sums = ReturnType<typeof newSums>;
 
