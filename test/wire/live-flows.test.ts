@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
 import { parseFilter } from "#domain/filter.ts";
 import { flowEnds } from "#domain/vocabulary.ts";
@@ -144,6 +145,38 @@ describe("a capture that runs", { timeout: 60_000 }, () => {
     expect(await sums(reader)).toMatchObject({ flows, packets });
     await reader.close();
   });
+});
+
+test("a live capture links rekeys while it runs, also over threads: as many as the same packets have in a file", {
+  timeout: 60_000,
+}, async () => {
+  await using capturing = await Capturing.start("--threads", "4", "--ring", "8");
+  const pcap = join(capturing.folder, "made.pcap");
+  const generate = "pcap generate --packets 30k --flows 300 --protocol mixed --rekey 40 --pps 50000 --output".split(
+    " ",
+  );
+  await run(tapline, [...generate, pcap]);
+  await run(tapline, ["analyze", pcap, join(capturing.folder, "file.db")]);
+  await capturing.network.in(
+    capturing.network.sender,
+    "tcpreplay",
+    "-q",
+    "--pps",
+    "50000",
+    "-i",
+    capturing.network.near,
+    pcap,
+  );
+  await sleep(1000);
+  const links = (path: string): { links: number; flows: number } => {
+    const db = new Database(path, { readonly: true });
+    const row = db.prepare("SELECT count(*) AS links, count(DISTINCT packet) AS flows FROM links WHERE kind = 0").get();
+    db.close();
+    return row as { links: number; flows: number };
+  };
+  const filed = links(join(capturing.folder, "file.db"));
+  expect(filed.links).toBeGreaterThan(300);
+  expect(links(capturing.database)).toEqual(filed);
 });
 
 describe("a capture that is killed", { timeout: 60_000 }, () => {
