@@ -67,7 +67,7 @@ export class FlowPages {
 
   /** In one transaction: active flows and ended ones as of one moment. Without, each row would take and give back the read lock, too. */
   page(query: FlowQuery): FlowPage {
-    return this.#db.transaction(() => this.#page(query))();
+    return this.#live.ask(() => this.#page(query));
   }
 
   #page(query: FlowQuery): FlowPage {

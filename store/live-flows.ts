@@ -57,9 +57,17 @@ export class LiveFlows {
     this.#table = new LiveTable(db);
   }
 
-  /** To be called in one transaction with what is read of the database. */
-  of(runs: readonly number[]): readonly LiveRun[] {
+  /**
+   * Answers a question about the database with its active flows: the files are read before the transaction's view of the database is
+   * taken. The other way round a flow that is stored and leaves its file in between would be in neither.
+   */
+  ask<T>(work: () => T): T {
     this.#refresh();
+    return this.#db.transaction(work)();
+  }
+
+  /** Within `ask`. */
+  of(runs: readonly number[]): readonly LiveRun[] {
     const found: LiveRun[] = [];
     for (const run of runs) {
       const overlay = this.#overlays.get(run);

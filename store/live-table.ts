@@ -27,8 +27,11 @@ export class LiveTable {
       this.#db.exec(made.replace("CREATE TABLE flows", "CREATE TEMP TABLE live_flows"));
       this.#insert = new FlowInsert(this.#db, "temp.live_flows");
     }
+    const insert = this.#insert;
     this.clear();
-    for (const [run, records] of parts) this.#insert.insert(run, records);
+    this.#db.transaction(() => {
+      for (const [run, records] of parts) insert.insert(run, records);
+    })();
     this.state = state;
   }
 

@@ -161,7 +161,7 @@ export class Reads {
   }
 
   totals(runs: readonly number[]): TotalRow[] {
-    return this.#db.transaction(() => {
+    return this.#live.ask(() => {
       const active = this.#live.totals(runs);
       const ended = this.#db
         .prepare<unknown[], TotalRow>(
@@ -169,12 +169,12 @@ export class Reads {
         )
         .all(...runs);
       return active.length > 0 ? addTotals(ended, active) : ended;
-    })();
+    });
   }
 
   /** What `work` returns of a table that has the columns of flows, with the runs' active flows among its rows. */
   withActive<T>(runs: readonly number[], work: (table: string) => T): T {
-    return this.#db.transaction(() => work(this.#live.table(this.#live.of(runs))))();
+    return this.#live.ask(() => work(this.#live.table(this.#live.of(runs))));
   }
 
   flowPage(query: FlowQuery): FlowPage {
@@ -182,12 +182,12 @@ export class Reads {
   }
 
   flow(run: number, packet: number): { readonly flow: FlowRow; readonly links: readonly LinkRow[] } | null {
-    const flow = this.#db.transaction(() => {
+    const flow = this.#live.ask(() => {
       this.#live.of([run]);
       return (
         this.#db.prepare<unknown[], FlowRow>(flowByName("main.flows")).get(run, packet) ?? this.#live.row(run, packet)
       );
-    })();
+    });
     if (!flow) return null;
     const links = this.#db
       .prepare<unknown[], LinkRow>(
