@@ -61,6 +61,7 @@ export class Patience {
   #busy = false;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
+  #ended = 0;
   #condition: WriterCondition = "writing";
   #since = BigInt(Date.now()) * 1_000_000n;
   #error: TaplineError | undefined;
@@ -103,6 +104,14 @@ export class Patience {
     for (const entry of this.#queue.splice(0)) this.#drop(entry);
   }
 
+  /**
+   * Batches that are in the database or were dropped. Those in front of the queue are dropped first, so it is a count from the first on,
+   * but for what a full disk sends back.
+   */
+  get settled(): number {
+    return this.#ended;
+  }
+
   get state() {
     return {
       state: this.#condition,
@@ -135,7 +144,10 @@ export class Patience {
 
   #count(entry: Waiting, bytes: number): void {
     if (entry.do === "blind") this.#dropped.blinds += entry.rows.length;
-    else if (entry.batch.kind !== "blinds") this.#dropped[entry.batch.kind] += bytes / recordBytes[entry.batch.kind];
+    else {
+      this.#ended++;
+      if (entry.batch.kind !== "blinds") this.#dropped[entry.batch.kind] += bytes / recordBytes[entry.batch.kind];
+    }
   }
 
   /** One delivery at a time, so that one that fails keeps its place. */
@@ -178,6 +190,7 @@ export class Patience {
     else if (refused) this.#turn("writing", error);
     else this.#turn(error.code === "STORE_DISK_FULL" ? "full" : "failed", error);
     if (error) this.#comesBack(delivery, bytes, records, refused);
+    else if (delivery.do === "write") this.#ended++;
     const again = error !== undefined && !refused;
     if (this.#finish && (delivery.do === "finish" || again)) this.#finished(error);
     else if (again && !this.#closed)

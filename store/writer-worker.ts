@@ -5,6 +5,7 @@ import type { AnalysisSummary, Blind, ResultBatch } from "#domain/analysis.ts";
 import { holdLock } from "./agent-lock.ts";
 import { BatchInsert, wallClock } from "./batch-insert.ts";
 import { isRefusal, posted, storeError, type PostedError } from "./failure.ts";
+import { recoverLive, removeLive } from "./live-recovery.ts";
 import { finish, openForWriting } from "./open.ts";
 import { Retention, type RetentionLimits } from "./retention.ts";
 import type { RunStart } from "./run-record.ts";
@@ -65,6 +66,7 @@ const opened = answer(() => {
   const lock = patient ? holdLock(path) : undefined;
   const db = open(() => lock?.close(), unending);
   const insert = new BatchInsert(db, { retained: limits !== undefined });
+  recoverLive(db, insert);
   const retention = new Retention(db, wallClock, limits);
   const upkeep = new Upkeep(db, path, retention);
 
@@ -103,6 +105,7 @@ const opened = answer(() => {
         break;
       case "finish":
         insert.finish(request.summary);
+        removeLive(db, insert.run); // each of its flows has a row now
     }
     return 0;
   };

@@ -65,8 +65,8 @@ struct MemberFigures {
     flows.flows += member.flows.flows;
     flows.gaps += member.flows.gaps;
     flows.cap_evictions += member.flows.cap_evictions;
-    flows.links_dropped += member.flows.links_dropped;
     flows.peak += member.flows.peak;
+    flows.live_errors += member.flows.live_errors;
     for (size_t i = 0; i < totals.size(); i++) totals[i] += member.totals[i];
     stages += member.stages;
     lost += member.lost;
@@ -106,6 +106,7 @@ struct LiveSnapshot {
   uint64_t clock_steps = 0;
   int64_t clock_step_ns = 0;
   uint64_t blinds_dropped = 0;
+  uint64_t links_dropped = 0;
 };
 
 }  // namespace tapline

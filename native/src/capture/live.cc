@@ -7,7 +7,6 @@
 
 #include <algorithm>
 
-#include "flow/links.h"
 
 namespace tapline {
 
@@ -29,12 +28,12 @@ LiveCapture::LiveCapture(const LiveOptions& options)
       outbox_(kOutbox),
       clock_(RunClock::read()),
       blinds_(outbox_),
-      around_{{outbox_, blinds_, clock_, HashSeed::random(), int64_t{options.ring.retire_ms} * 1'000'000},
+      around_{{outbox_, blinds_, clock_, HashSeed::random(), int64_t{options.ring.retire_ms} * 1'000'000, latest_, keeping_,
+                live_flows_},
               numbers_,
               program_,
               options.ring,
-              options.threads,
-              ended_},
+              options.threads},
       wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       limits_(options.limits),
       filter_(options.filter) {}
@@ -255,7 +254,6 @@ void LiveCapture::keep() {
 void LiveCapture::end() {
   for (auto& port : ports_) port->close_doors();
   for (auto& port : ports_) port->end_members();
-  link_associations(std::move(ended_), outbox_);
   blinds_.finish(clock_.now());
   std::deque<Change> refused;
   {
@@ -268,6 +266,12 @@ void LiveCapture::end() {
   done_(snapshot());
 }
 
+void LiveCapture::keep_live(const LiveFlows& flows) {
+  if (keeping_.load(std::memory_order_relaxed)) return;
+  live_flows_ = flows;
+  keeping_.store(true, std::memory_order_release);
+}
+
 LiveSnapshot LiveCapture::snapshot() {
   LiveSnapshot out;
   out.ebpf = program_.fd() >= 0;
@@ -276,6 +280,7 @@ LiveSnapshot LiveCapture::snapshot() {
   out.clock_steps = steps.count;
   out.clock_step_ns = steps.sum_ns;
   out.blinds_dropped = blinds_.dropped();
+  out.links_dropped = latest_.forgotten();
   const std::lock_guard lock(mutex_);
   out.limits = limits_;
   out.filter = filter_;

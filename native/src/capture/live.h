@@ -58,6 +58,9 @@ class LiveCapture {
   EngineProgress progress();
   Outbox& outbox() noexcept { return outbox_; }
 
+  /// From now on each member keeps its flows in a file of its own (flow/live_file.h). Once.
+  void keep_live(const LiveFlows& flows);
+
  private:
   explicit LiveCapture(const LiveOptions& options);
   void post(std::function<void()> change, Answer answer);
@@ -78,9 +81,11 @@ class LiveCapture {
   RunClock clock_;
   BlindLog blinds_;
   MemberNumbers numbers_;
+  LatestFlows latest_;
+  LiveFlows live_flows_;  ///< written once, before keeping_ is set
+  std::atomic<bool> keeping_{false};
   FanoutProgram program_;
   LinkList links_;
-  std::vector<Association> ended_;
   PortSurroundings around_;
   int wake_fd_ = -1;
   bool running_ = false;

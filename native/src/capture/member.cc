@@ -35,7 +35,7 @@ unsigned MemberNumbers::take() noexcept {
 void MemberNumbers::give(unsigned number, uint64_t frames) noexcept { places_[number] = {false, frames}; }
 
 Member::Member(const Place& place, const FlowLimits& limits, const MemberSurroundings& around)
-    : place_(place), around_(around), table_(limits, around.outbox), wanted_(limits) {}
+    : place_(place), around_(around), table_(limits, around.outbox, &around.latest), wanted_(limits) {}
 
 Member::~Member() { join(); }
 
@@ -84,6 +84,11 @@ void Member::run() {
       publish(phase == Phase::kWatching || phase == Phase::kDraining);
       published = now;
     }
+    if (!keeping_ && around_.keeping.load(std::memory_order_acquire)) {
+      table_.keep_live(around_.live_flows, place_.number);
+      keeping_ = true;
+    }
+    table_.keep(now);
     if (phase == Phase::kEnding) break;
     if (phase == Phase::kAway) {
       poll(nullptr, 0, kPollMs);

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <limits>
 #include <mutex>
-#include <span>
 #include <thread>
 #include <vector>
 
@@ -46,6 +45,9 @@ struct MemberSurroundings {
   RunClock& clock;
   HashSeed seed;
   int64_t retire_ns;  ///< until the kernel hands on a block that is not full
+  LatestFlows& latest;
+  const std::atomic<bool>& keeping;  ///< live flows are kept as `live_flows` says, which was written before
+  const LiveFlows& live_flows;
 };
 
 class Member {
@@ -85,7 +87,6 @@ class Member {
 
   // After it has ended.
   uint64_t frames() const noexcept { return place_.frames_before + frames_; }
-  std::span<const Association> associations() const noexcept { return table_.associations(); }
 
  private:
   enum class Phase : uint8_t { kAway, kWatching, kDraining, kEnding, kEnded };
@@ -114,6 +115,7 @@ class Member {
   int64_t first_time_ = 0, last_time_ = 0;
   int64_t blind_since_ = 0;  ///< nothing came in since, for the interface was not there; 0: it was
   uint64_t frames_ = 0;
+  bool keeping_ = false;
   uint64_t in_block_ = 0;
   PortCounts counts_;
   Stages stages_;
