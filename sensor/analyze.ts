@@ -5,12 +5,14 @@
 //   carry the results     batch by batch: tally, then the store's thread; the engine waits when the store is slower
 //   finish the run        summary and ledger; an interrupted run keeps what was done and says that it is incomplete
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { AnalysisSummary, CaptureFigures } from "#domain/analysis.ts";
+import type { AnalysisSummary, CaptureFigures, PortCounts } from "#domain/analysis.ts";
 import type { AnalyzeOptions, CaptureOptions, Job, Progress } from "#native/engine.ts";
 import { engine } from "#native/engine.ts";
 import { StoreWriter } from "#store/writer.ts";
+import { blindRows } from "./blinds.ts";
 import { engineError } from "./engine-error.ts";
-import { rests, takeAll } from "./take.ts";
+import { liveSummary } from "./live-summary.ts";
+import { rests, takeAll, tellStoredMs } from "./take.ts";
 import { Tally } from "./tally.ts";
 
 export interface Finished {
@@ -31,45 +33,54 @@ export interface Watching {
 /** A capture file, from its first record to its last. */
 export const analyze = (options: AnalyzeOptions, database: string, watching: Watching): Promise<Finished> =>
   carry(
-    engine().analyze(options),
-    { source: options.path, options: { ...options } },
-    rests.file,
+    {
+      job: engine().analyze(options),
+      source: options.path,
+      options: { ...options },
+      restMs: rests.file,
+      summarize: (summary) => summary,
+      ports: () => [],
+    },
     database,
     watching,
-    (summary) => summary,
   );
 
 /** Live interfaces, until the signal. */
 export async function watch(options: CaptureOptions, database: string, watching: Watching): Promise<Finished> {
   const started = process.hrtime.bigint();
-  const source = options.ports.map((port) => port.name).join(",");
-  const capture = engine().capture(options);
+  const job = engine().capture(options);
   let telling: NodeJS.Timeout | undefined;
-  return carry(
-    capture,
-    { source, options: { ...options } },
-    rests.live,
-    database,
-    watching,
-    (figures) => liveSummary(figures, options, Number(process.hrtime.bigint() - started)),
-    (run, startedNs, store) => {
-      capture.keepLive({ database, run, startedNs });
-      telling = setInterval(() => capture.stored(store.settled), tellStoredMs);
+  const work: Work<CaptureFigures> = {
+    job,
+    source: options.ports.map((port) => port.name).join(","),
+    options: { ...options },
+    restMs: rests.live,
+    summarize: (figures) => liveSummary(figures, Number(process.hrtime.bigint() - started)),
+    ports: () => job.figures()?.ledger ?? [],
+    begun: (run, startedNs, store) => {
+      job.keepLive({ database, run, startedNs });
+      telling = setInterval(() => job.stored(store.settled), tellStoredMs);
     },
-  ).finally(() => clearInterval(telling));
+  };
+  return carry(work, database, watching).finally(() => clearInterval(telling));
 }
 
-/** How often the engine hears what is stored: a slot of its live file is free only then. */
-const tellStoredMs = 200;
+/** What a file's analysis and a live one differ in. */
+interface Work<End> {
+  readonly job: Job<End>;
+  readonly source: string;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly restMs: number;
+  readonly summarize: (end: End) => AnalysisSummary;
+  /** as blind records number them */
+  readonly ports: () => readonly PortCounts[];
+  readonly begun?: (run: number, startedNs: bigint, store: StoreWriter) => void;
+}
 
-async function carry<Summary>(
-  job: Job<Summary>,
-  run: { readonly source: string; readonly options: Record<string, unknown> },
-  restMs: number,
+async function carry<End>(
+  { job, source, options, restMs, summarize, ports, begun }: Work<End>,
   database: string,
   watching: Watching,
-  summarize: (end: Summary) => AnalysisSummary,
-  begun?: (run: number, startedNs: bigint, store: StoreWriter) => void,
 ): Promise<Finished> {
   const started = process.hrtime.bigint();
   job.done.catch(() => undefined); // takeAll reads it; a failure before that is not an unhandled one
@@ -84,9 +95,10 @@ async function carry<Summary>(
     const tally = new Tally();
     try {
       const startedNs = BigInt(Date.now()) * 1_000_000n;
-      const number = await store.beginRun({ ...run, startedNs });
+      const number = await store.beginRun({ source, options, startedNs });
       begun?.(number, startedNs, store);
       const end = await takeAll(job, restMs, async (batch) => {
+        if (batch.kind === "blinds") return store.blind(blindRows(batch.records, ports()));
         if (batch.kind === "flows") tally.add(batch.records);
         await store.write(batch);
       });
@@ -99,23 +111,9 @@ async function carry<Summary>(
       throw error;
     }
   } catch (error) {
-    throw engineError(error, run.source);
+    throw engineError(error, source);
   } finally {
     stop(); // a no-op after the end; a database that failed must not leave the engine reading
     watching.signal.removeEventListener("abort", stop);
   }
-}
-
-/** A live capture has no end to miss: it is complete when it was asked to end and everything in the rings was taken. */
-function liveSummary(figures: CaptureFigures, options: CaptureOptions, engineNs: number): AnalysisSummary {
-  const { liveFlows: _live, liveWriteErrors: _errors, protocols: _protocols, ...shared } = figures;
-  return {
-    ...shared,
-    complete: figures.ledger.every((port) => port.inFlight === 0),
-    looped: 1,
-    format: "live",
-    timeReversed: 0,
-    threads: options.threads * options.ports.length,
-    engineNs,
-  };
 }

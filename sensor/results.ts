@@ -2,11 +2,11 @@
 // The order matters: a buffer that was handed to the store's thread is gone here.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Stream } from "#api/stream.ts";
-import type { Blind, PortCounts, ResultBatch } from "#domain/analysis.ts";
+import type { PortCounts, ResultBatch } from "#domain/analysis.ts";
 import type { Finding } from "#domain/finding.ts";
-import { cellCount, cellOffsets, blindRecord } from "#domain/records.ts";
-import { blindReasons, type BlindReason } from "#domain/vocabulary.ts";
+import type { BlindReason } from "#domain/vocabulary.ts";
 import type { StoreWriter } from "#store/writer.ts";
+import { blindRows } from "./blinds.ts";
 import { gapCount, gapFindings, Gaps } from "./gaps.ts";
 
 export interface ResultsOptions {
@@ -23,10 +23,6 @@ export interface ResultsOptions {
 const mostWaiting = 8 * 2 ** 20;
 /** Gaps told one by one in a second. A link that has more is told by its sums, and the rest is counted. */
 const toldPerSecond = 5000;
-
-const at = cellOffsets(blindRecord);
-const cells = cellCount(blindRecord);
-const reasons = Object.keys(blindReasons) as BlindReason[];
 
 export class Results {
   readonly #options: ResultsOptions;
@@ -51,11 +47,7 @@ export class Results {
   }
 
   async take(batch: ResultBatch): Promise<void> {
-    if (batch.kind === "blinds") {
-      const rows = this.#blinds(batch.records);
-      if (rows.length > 0) await this.#options.store.blind(rows);
-      return;
-    }
+    if (batch.kind === "blinds") return this.#blind(batch.records);
     if (batch.kind === "gaps") this.#tell(batch.records);
     await this.#options.store.write(batch);
     await this.#room();
@@ -82,21 +74,12 @@ export class Results {
     if (stream.listeners > 0) stream.findings(told);
   }
 
-  #blinds(records: ArrayBuffer): Blind[] {
-    const numbers = new Float64Array(records);
-    const times = new BigInt64Array(records);
-    const raw = new Uint8Array(records);
-    const ports = this.#options.ports();
-    const rows: Blind[] = [];
-    for (let start = 0; start < numbers.length; start += cells) {
-      const name = ports[numbers[start + at.port] ?? -1]?.interface;
-      const reason = reasons[raw[(start + at.meta) * 8] ?? 255];
-      if (name === undefined || reason === undefined) throw new Error("a blind record names what does not exist");
-      const [sinceNs, untilNs] = [times[start + at.since] ?? 0n, times[start + at.until] ?? 0n];
-      rows.push({ interface: name, sinceNs, untilNs, reason });
+  async #blind(records: ArrayBuffer): Promise<void> {
+    const rows = blindRows(records, this.#options.ports());
+    for (const { interface: name, reason, sinceNs, untilNs } of rows) {
       const sums = this.blindSeconds.get(name) ?? new Map<BlindReason, number>();
       this.blindSeconds.set(name, sums.set(reason, (sums.get(reason) ?? 0) + Number(untilNs - sinceNs) / 1e9));
     }
-    return rows;
+    if (rows.length > 0) await this.#options.store.blind(rows);
   }
 }

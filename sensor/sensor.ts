@@ -37,7 +37,7 @@ import { SensorMetrics } from "./metrics.ts";
 import { driverStatistics, openPinner } from "./machine.ts";
 import { Results } from "./results.ts";
 import { configured, entries, pinningPolicy, ringBytes, sourceText } from "./settings.ts";
-import { rests, takeAll } from "./take.ts";
+import { rests, takeAll, tellStoredMs } from "./take.ts";
 import { tell, type Hearers } from "./telling.ts";
 import { Watched } from "./watched.ts";
 
@@ -97,6 +97,7 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
     source: sourceText(first),
     options: { capture: first.capture, analysis: { ...first.analysis, settle: String(first.analysis.settle) } },
     interfaces: watched.names,
+    startedNs,
   });
   logs.facility("store").info("opened the database", { path: first.store.path, run });
 
@@ -148,6 +149,8 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
   await Promise.race([capture.done, nextTurn()]).catch((error: unknown) => {
     throw engineError(error, names);
   });
+  capture.keepLive({ database: first.store.path, run, startedNs });
+  const storing = setInterval(() => capture.stored(store.settled), tellStoredMs);
   const results = new Results({
     store,
     stream,
@@ -171,6 +174,7 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
     deadlineMs: 8000,
     close: async () => {
       watched.stop();
+      clearInterval(storing);
       capture.stop();
       await taking.catch(() => undefined); // told already
     },

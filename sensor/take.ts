@@ -6,6 +6,9 @@ import type { Job } from "#native/engine.ts";
 /** How long to rest when the engine has nothing: far less than it takes to fill its queue. */
 export const rests = { file: 1, live: 100 } as const;
 
+/** How often a live engine hears what is stored: a slot of its live file is free only then. */
+export const tellStoredMs = 200;
+
 /** Hands every batch to `carry` until the engine is done and nothing is left. */
 export async function takeAll<Summary>(
   analysis: Job<Summary>,
