@@ -26,7 +26,9 @@ const sources = [
 ];
 const raised = new Set(sources.flatMap((path) => codesIn(read(path))));
 
-test.each([...raised].sort())("%s is on the page", (code) => expect(page.includes(`\`${code}\``), "it is missing").toBe(true));
+test.each([...raised].sort())("%s is on the page", (code) =>
+  expect(page.includes(`\`${code}\``), "it is missing").toBe(true),
+);
 
 test("each row is of a condition that can be raised, once, with its meaning, where to look and what to do", () => {
   expect(raised.size).toBeGreaterThan(30);
