@@ -54,9 +54,8 @@ function fields(shape: Shape, path: string): MessageField[] {
   });
 }
 
-const chosen = ({ properties }: Shape): string => {
-  const { kind } = properties ?? {};
-  return `(${String(kind?.const ?? "?")})`;
-};
+/** Members of a choice are told apart by their constant `kind`. */
+const chosen = ({ properties }: Shape): string =>
+  `(${JSON.stringify(properties?.["kind"]?.const)})`.replaceAll('"', "");
 
 export const fieldsOfMessage = (schema: z.ZodType): MessageField[] => fields(z.toJSONSchema(schema) as Shape, "");
