@@ -1,5 +1,6 @@
 // A source that is open only while somebody asks: a reading thread and its index are megabytes that an idle sensor need not hold.
 import { setTimeout as sleep } from "node:timers/promises";
+import { traced } from "#process/traces.ts";
 import type { Source } from "./source.ts";
 
 /** Opened by the first question, closed when nothing was asked for `restMs`. */
@@ -28,7 +29,9 @@ export function restingSource(open: () => Promise<Source>, restMs = 30_000): Sou
       if (asking === 0 && asked === before) void close();
     }, restMs).unref();
   };
-  const ask = async <T>(question: (source: Source) => Promise<T>): Promise<T> => {
+  const ask = <T>(name: string, question: (source: Source) => Promise<T>): Promise<T> =>
+    traced("ask the database", { question: name }, () => answer(question));
+  const answer = async <T>(question: (source: Source) => Promise<T>): Promise<T> => {
     asking++;
     asked++;
     try {
@@ -48,16 +51,16 @@ export function restingSource(open: () => Promise<Source>, restMs = 30_000): Sou
     }
   };
   return {
-    runs: (...given) => ask((source) => source.runs(...given)),
-    run: (...given) => ask((source) => source.run(...given)),
-    chooseRuns: (...given) => ask((source) => source.chooseRuns(...given)),
-    totals: (...given) => ask((source) => source.totals(...given)),
-    flowText: (...given) => ask((source) => source.flowText(...given)),
-    flow: (...given) => ask((source) => source.flow(...given)),
-    gapsOfFlow: (...given) => ask((source) => source.gapsOfFlow(...given)),
-    gaps: (...given) => ask((source) => source.gaps(...given)),
-    blinds: (...given) => ask((source) => source.blinds(...given)),
-    ledger: (...given) => ask((source) => source.ledger(...given)),
+    runs: (...given) => ask("runs", (source) => source.runs(...given)),
+    run: (...given) => ask("run", (source) => source.run(...given)),
+    chooseRuns: (...given) => ask("chooseRuns", (source) => source.chooseRuns(...given)),
+    totals: (...given) => ask("totals", (source) => source.totals(...given)),
+    flowText: (...given) => ask("flowText", (source) => source.flowText(...given)),
+    flow: (...given) => ask("flow", (source) => source.flow(...given)),
+    gapsOfFlow: (...given) => ask("gapsOfFlow", (source) => source.gapsOfFlow(...given)),
+    gaps: (...given) => ask("gaps", (source) => source.gaps(...given)),
+    blinds: (...given) => ask("blinds", (source) => source.blinds(...given)),
+    ledger: (...given) => ask("ledger", (source) => source.ledger(...given)),
     close: async () => {
       while (asking > 0) await sleep(5);
       await close();

@@ -61,7 +61,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
   const limits = options.flowsInMemory === undefined ? {} : { flowsInMemory: options.flowsInMemory };
   const source = typeof db === "string" ? await openDatabase(db, limits) : db;
   const app: FastifyInstance = options.logger
-    ? Fastify({ loggerInstance: options.logger, ...serverOptions })
+    ? Fastify({ loggerInstance: options.logger, disableRequestLogging: true, ...serverOptions })
     : Fastify(serverOptions);
   app.addHook("onClose", () => source.close());
   try {

@@ -70,6 +70,9 @@ export const exactText = (all: readonly Exact[]): string =>
         others.toFixed(2),
       ]),
     ),
+    ...all.flatMap(({ kind, result: { full } }) =>
+      full.map(({ afterSeconds, ms }) => `${kind}: a ring was full ${afterSeconds.toFixed(1)} s after the start, for ${ms.toFixed(0)} ms`),
+    ),
     "Others' cores: what other programs of the machine used meanwhile. A reader that does not get its core in time drops packets.",
     "",
   ].join("\n"); // biome-ignore format: one table

@@ -21,19 +21,28 @@ export interface Result {
   readonly lost: number;
   readonly gaps: number;
   readonly suspect: number;
+  /** when a ring was full */
+  readonly full: readonly { readonly afterSeconds: number; readonly ms: number }[];
 }
 
 export function resultOf(folder: string): Result {
   const db = openForReading(databaseOf(folder));
   try {
-    return db
-      .prepare<[], Result>(
+    const sums = db
+      .prepare<[], Omit<Result, "full">>(
         `SELECT sum(seen) AS seen, sum(ring_drops) AS ringDrops, sum(residue) AS residue, sum(in_flight) AS inFlight,
            (SELECT ifnull(sum(flows), 0) FROM totals) AS flows, (SELECT ifnull(sum(lost), 0) FROM totals) AS lost,
            (SELECT count(*) FROM gaps) AS gaps, (SELECT count(*) FROM gaps WHERE suspect = 1) AS suspect
          FROM ledger`,
       )
-      .get() as Result;
+      .get() as Omit<Result, "full">;
+    const full = db
+      .prepare<[], Result["full"][number]>(
+        `SELECT (b.since_ns - r.started_ns) / 1e9 AS afterSeconds, (b.until_ns - b.since_ns) / 1e6 AS ms
+         FROM blind b JOIN runs r USING (run) WHERE b.reason = 'ring_full' ORDER BY b.since_ns LIMIT 8`,
+      )
+      .all();
+    return { ...sums, full };
   } finally {
     db.close();
   }

@@ -49,6 +49,8 @@ export interface BeatOptions {
 
 const beatMs = 1000;
 const statisticsEvery = 5;
+/** It reads many small files of the kernel. */
+const pinningEvery = 5;
 
 interface Look {
   readonly figures: CaptureFigures;
@@ -130,7 +132,8 @@ export class Beat {
     const ns = nowNs();
     results.turn();
     this.#climb(figures);
-    this.#pinning = this.#options.pinner.observe((name) => running(figures, name));
+    if (this.#sequence % pinningEvery === 0)
+      this.#pinning = this.#options.pinner.observe((name) => running(figures, name));
     const storeState = store.state();
     const rung = this.#budget?.rung ?? "none";
     const changes = this.#conditions.update(

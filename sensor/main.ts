@@ -11,7 +11,7 @@ import { createNotify } from "#process/notify.ts";
 import { ownMetrics } from "#process/own-metrics.ts";
 import { startProfiling } from "#process/profiling.ts";
 import { createShutdown } from "#process/shutdown.ts";
-import { startTraces } from "#process/traces.ts";
+import { startTraces, traced } from "#process/traces.ts";
 import { version } from "#process/version.ts";
 import { startSensor } from "./sensor.ts";
 
@@ -56,7 +56,8 @@ export async function runSensor({ config: path, require }: SensorArguments): Pro
         await metrics.close(signal);
       },
     });
-    const sensor = await startSensor(config, { logs, health, registry, shutdown, require });
+    const context = { logs, health, registry, shutdown, require };
+    const sensor = await traced("start", {}, () => startSensor(config, context));
     if (config.profiling) {
       const profiling = await startProfiling({ port: config.profiling.port, stages: () => sensor.stages(), log });
       shutdown.part({ name: "profiling", close: (signal) => profiling.close(signal), deadlineMs: 1000 });

@@ -1,5 +1,6 @@
 // What the engine found, on its way: everything to the store, gaps to the fleet and to listeners as well.
 // The order matters: a buffer that was handed to the store's thread is gone here.
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Stream } from "#api/stream.ts";
 import type { Blind, PortCounts, ResultBatch } from "#domain/analysis.ts";
 import type { Finding } from "#domain/finding.ts";
@@ -18,6 +19,8 @@ export interface ResultsOptions {
   readonly ports: () => readonly PortCounts[];
 }
 
+/** Bytes on their way to the store's thread. */
+const mostWaiting = 8 * 2 ** 20;
 /** Gaps told one by one in a second. A link that has more is told by its sums, and the rest is counted. */
 const toldPerSecond = 5000;
 
@@ -55,6 +58,18 @@ export class Results {
     }
     if (batch.kind === "gaps") this.#tell(batch.records);
     await this.#options.store.write(batch);
+    await this.#room();
+  }
+
+  /** While the store writes, it is waited for: what waits is then the engine's outbox, and nothing is dropped. On a full disk it is not. */
+  async #room(): Promise<void> {
+    const { store } = this.#options;
+    for (
+      let state = store.state();
+      state.state === "writing" && state.waitingBytes > mostWaiting;
+      state = store.state()
+    )
+      await sleep(5);
   }
 
   #tell(records: ArrayBuffer): void {

@@ -23,6 +23,7 @@ import { HostFiles } from "#host/files.ts";
 import { Losses } from "#host/losses.ts";
 import { engine, type Capture, type CaptureOptions } from "#native/engine.ts";
 import type { Health } from "#process/health.ts";
+import { frameworkLog } from "#process/framework-log.ts";
 import type { Logs } from "#process/log.ts";
 import type { Shutdown } from "#process/shutdown.ts";
 import { traced } from "#process/traces.ts";
@@ -114,6 +115,7 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
   const served =
     enabled || first.nats
       ? await serve({
+          logger: frameworkLog(logs.facility("api")),
           db: restingSource(() => openDatabase(first.store.path)),
           live,
           listen: enabled,

@@ -4,7 +4,7 @@ import type { ResultBatch } from "#domain/analysis.ts";
 import type { Job } from "#native/engine.ts";
 
 /** How long to rest when the engine has nothing: far less than it takes to fill its queue. */
-export const rests = { file: 1, live: 50 } as const;
+export const rests = { file: 1, live: 100 } as const;
 
 /** Hands every batch to `carry` until the engine is done and nothing is left. */
 export async function takeAll<Summary>(

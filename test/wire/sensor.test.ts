@@ -280,6 +280,30 @@ describe("the sensor", { timeout: 60_000 }, () => {
     }
   });
 
+  test("traces of start-up, queries and the last flush reach a collector", async () => {
+    await using network = await Network.create();
+    await using desk = await Desk.create();
+    await network.in(network.receiver, "ip", "link", "set", "lo", "up");
+    const collector = network.start(
+      network.receiver,
+      process.execPath,
+      "-e",
+      `require("http").createServer((q, s) => { let t = ""; q.on("data", (d) => t += d).on("end", () => { console.log(t); s.writeHead(200, {"content-type": "application/json"}).end("{}"); }); }).listen(4318, "127.0.0.1", () => console.log("ready"))`,
+    );
+    let spans = "";
+    collector.stdout?.setEncoding("latin1").on("data", (part: string) => (spans += part));
+    try {
+      const config = desk.config(network, { export: { otlp: { endpoint: "http://127.0.0.1:4318" } } });
+      await using agent = await Agent.start(network, desk, config);
+      await agent.json("/api/v1/runs");
+      expect(await agent.end()).toBe(0);
+      for (const name of ["start", "open the store", "ask the database", "flush the store", "tapline-sensor"])
+        expect(spans).toContain(name);
+    } finally {
+      collector.kill();
+    }
+  });
+
   test("NATS away for a while: capture loses nothing, findings arrive afterwards, all of them", async () => {
     await using network = await Network.create();
     await using desk = await Desk.create();
