@@ -107,7 +107,7 @@ const retention = z.strictObject({
 });
 
 const logins = ["credentialsFile", "userFile", "tokenFile", "nkeySeedFile"] as const;
-const natsUrl = serverUrl(["nats", "tls", "ws", "wss"]);
+const natsUrl = serverUrl(["nats", "tls"]);
 const nats = z
   .strictObject({
     url: z
@@ -118,7 +118,7 @@ const nats = z
     fleet: shortName.default("default").describe("the cluster's name; fleets can share a NATS"),
     pool: shortName.default("default").describe("the group of sensors that this one belongs to"),
     credentialsFile: path.optional().describe("a .creds file: JWT and nkey seed"),
-    userFile: path.optional().describe("a file with the user in its first line and the password in its second"),
+    userFile: path.optional().describe("a file that holds user:password on one line"),
     tokenFile: path.optional().describe("a file that holds the token"),
     nkeySeedFile: path.optional().describe("a file that holds the nkey seed"),
     tls: z

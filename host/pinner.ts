@@ -16,7 +16,7 @@ import { readTopology, type Topology } from "./topology.ts";
 
 export interface PinnerOptions {
   readonly files?: HostFiles;
-  /** defaultStatePath, unless several agents share a node */
+  /** one for each agent: the sensor keeps it beside its database */
   readonly statePath: string;
   /** nanoseconds since 1970 */
   readonly now: () => bigint;

@@ -36,8 +36,6 @@ export interface Found {
   readonly saved: readonly Saved[];
 }
 
-export const defaultStatePath = "/var/lib/tapline/pinning.json";
-
 export class StateFile {
   readonly path: string;
   readonly #files: HostFiles;

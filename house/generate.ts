@@ -2,6 +2,8 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fieldSchema, fieldsOf } from "#domain/config-fields.ts";
 import { catalogue } from "#domain/errors.ts";
+import { findingBatch } from "#domain/finding.ts";
+import { apiMetrics, interfaceLabels, processMetrics, runMetrics, sensorMetrics } from "#domain/metrics.ts";
 import {
   blindRecord,
   cellCount,
@@ -15,6 +17,7 @@ import {
   livePage,
   liveVersion,
 } from "#domain/records.ts";
+import { sensorReport } from "#domain/report.ts";
 import { sensorConfig } from "#domain/sensor-config.ts";
 import {
   blindReasons,
@@ -25,6 +28,7 @@ import {
   undecodableReasons,
   untrackedReasons,
 } from "#domain/vocabulary.ts";
+import { fieldsOfMessage } from "./message-fields.ts";
 
 const root = new URL("..", import.meta.url);
 const checking = process.argv.includes("--check");
@@ -121,5 +125,72 @@ ${fieldsOf(fieldSchema(sensorConfig))
       `| \`${field.path}\` | ${cell(field.form)} | ${field.default === "absent" || field.default === "required" ? field.default : `\`${field.default}\``} | ${field.live ? "SIGHUP" : "restart"} | ${cell(field.meaning)} |`,
   )
   .join("\n")}
+`,
+);
+
+const fieldTable = (schema: Parameters<typeof fieldsOfMessage>[0]): string =>
+  `| field | form | meaning |\n|---|---|---|\n${fieldsOfMessage(schema)
+    .map(({ path, form, meaning }) => `| \`${path}\` | ${cell(form)} | ${cell(meaning)} |`)
+    .join("\n")}`;
+
+write(
+  "docs/reference/report.md",
+  `<!-- Generated from domain/report.ts and domain/finding.ts by \`make generate\`. Do not edit. -->
+# Reports and findings
+
+What a sensor tells. The counters' meaning is in [semantics.md](../semantics.md); times are ISO 8601 in UTC. Unknown fields are to be ignored:
+a newer sensor may say more. \`?\` marks a field that may be left out, \`[]\` a list.
+
+## The report
+Once a second: NATS subject \`tapline.<fleet>.report.sensor.<pool>.<node>\`, \`GET /api/v1/report\`, event \`report\` of \`GET /api/v1/stream\`.
+Counts are of this process, from its start, and never fall; rates and levels are of this second.
+
+${fieldTable(sensorReport)}
+
+## A batch of findings
+When there are some: NATS subject \`tapline.<fleet>.finding.<pool>.<node>\`, kept by the JetStream stream \`TAPLINE-FINDINGS-<fleet>\`. Over
+\`/api/v1/stream\` the same gaps come as event \`findings\`, a list of them without the batch around it.
+
+${fieldTable(findingBatch)}
+`,
+);
+
+interface ShownMetric {
+  readonly help: string;
+  readonly labels: readonly string[];
+  readonly type?: string;
+}
+/** `otherwise`: the type of those that neither say theirs nor end in _total. */
+const metricTable = (list: Readonly<Record<string, ShownMetric>>, otherwise: string): string =>
+  `| name | type | labels | meaning |\n|---|---|---|---|\n${Object.entries(list)
+    .map(([name, { help, labels, type = name.endsWith("_total") ? "counter" : otherwise }]) => {
+      const shown = labels.map((label) => `\`${label}\``).join(", ");
+      return `| \`${name}\` | ${type} | ${shown} | ${cell(help)} |`;
+    })
+    .join("\n")}`;
+
+write(
+  "docs/reference/metrics.md",
+  `<!-- Generated from domain/metrics.ts by \`make generate\`. Do not edit. -->
+# Metrics
+
+For Prometheus. Every label has a closed list of values (\`interface\`: ${interfaceLabels} names, what comes after them is \`other\`); reasons and outcomes are those of
+[semantics.md](../semantics.md).
+
+## Of a running sensor
+At \`/metrics\` of its metrics port (9464). Counters start at 0 with the process.
+
+${metricTable(sensorMetrics, "gauge")}
+
+## Of the process itself
+On the same port.
+
+${metricTable(processMetrics, "gauge")}
+
+## Of a database that is served
+At \`/metrics\` of \`tapline serve\`: the newest run, as gauges, because the next run begins again from nothing.
+
+${metricTable(runMetrics, "gauge")}
+${metricTable(apiMetrics, "histogram").split("\n").slice(2).join("\n")}
 `,
 );

@@ -12,7 +12,7 @@ const blocks = [...readme.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((match) => 
 const folder = mkdtempSync(join(tmpdir(), "tapline-readme-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** The port of the text may be taken on this machine. */
+/** The ports of the text may be taken on this machine. */
 const freePort = (): Promise<number> =>
   new Promise((resolve, reject) => {
     const server = createServer().once("error", reject);
@@ -40,7 +40,9 @@ test("the README has commands to run, and shows the two that set everything up",
 test.each(blocks.map((block, index) => ({ title: block.split("\n")[0], block, index })))(
   "README block $index works: $title",
   async ({ block }) => {
-    const { status, stdout, stderr } = run(block.replaceAll("3001", String(await freePort())));
+    let script = block;
+    for (const port of ["3001", "9464"]) script = script.replaceAll(port, String(await freePort()));
+    const { status, stdout, stderr } = run(script);
     expect(status, `${stdout}\n${stderr}`).toBe(0);
   },
   180_000,

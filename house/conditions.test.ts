@@ -1,0 +1,39 @@
+// docs/reference/conditions.md has every condition that a sensor can raise, and none that it cannot. What can be raised is read from the code that raises it.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { catalogue } from "#domain/errors.ts";
+
+const root = join(import.meta.dirname, "..");
+const read = (path: string): string => readFileSync(join(root, path), "utf8");
+const filesOf = (folder: string, kind: RegExp): string[] =>
+  readdirSync(join(root, folder))
+    .filter((name) => kind.test(name) && !name.endsWith(".test.ts"))
+    .map((name) => `${folder}/${name}`);
+const codesIn = (text: string): string[] =>
+  [...text.matchAll(/"([A-Z]+(?:_[A-Z]+)+)"/g)]
+    .map((match) => match[1] ?? "")
+    .filter((code) => Object.hasOwn(catalogue, code));
+
+const page = read("docs/reference/conditions.md");
+const rows = [...page.matchAll(/^\| `([A-Z_]+)` \|(.*)\|(.*)\|(.*)\|$/gm)];
+/** A capture's problem with an interface, the store's failures and the bus's become conditions under their own codes. */
+const sources = [
+  "sensor/holding.ts",
+  "store/failure.ts",
+  ...filesOf("bus", /\.ts$/),
+  ...filesOf("native/src/capture", /^(?:port|member|ring|fanout|filter)\.cc$/),
+];
+const raised = new Set(sources.flatMap((path) => codesIn(read(path))));
+
+test.each([...raised].sort())("%s is on the page", (code) =>
+  expect(page.includes(`\`${code}\``), "it is missing").toBe(true),
+);
+
+test("each row is of a condition that can be raised, once, with its meaning, where to look and what to do", () => {
+  expect(raised.size).toBeGreaterThan(30);
+  const named = rows.map((row) => row[1] ?? "");
+  expect(named.filter((code) => !raised.has(code))).toEqual([]);
+  expect(new Set(named).size).toBe(named.length);
+  for (const [row, , ...cells] of rows) for (const cell of cells) expect(cell.trim(), row).not.toBe("");
+});
