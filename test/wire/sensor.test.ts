@@ -9,6 +9,7 @@ import { Agent, Desk } from "./agent.ts";
 import { Network, type Sent } from "./network.ts";
 
 const run = promisify(execFile);
+const tapline = new URL("../../bin/tapline", import.meta.url).pathname;
 const words = (text: string): string[] => text.split(" ");
 
 interface LedgerRow {
@@ -244,6 +245,38 @@ describe("the sensor", { timeout: 60_000 }, () => {
     );
     expect(await agent.ended()).toBe(1);
     for (const name of ["CAP_NET_RAW", "CAP_BPF", "CAP_IPC_LOCK"]) expect(agent.stderr).toContain(name);
+  });
+
+  test("kill -9 under traffic: the database is sound and holds all but the last two seconds; the next start goes on from there", async () => {
+    await using network = await Network.create();
+    await using desk = await Desk.create();
+    const config = desk.config(network, { analysis: { settle: "200ms" } });
+    const agent = await Agent.start(network, desk, config);
+    const pps = 20_000;
+    const sending = network.send(...words(`--seconds 8 --flows 500 --loss 0.002 --pps ${pps}`));
+    await sleep(5000);
+    const { delivered } = await ledger(agent);
+    await agent.end("SIGKILL");
+    const left = database(desk.database);
+    expect(left.sound).toBe("ok");
+    expect(left.seen).toBeGreaterThan(delivered - 2 * pps);
+    const shown = JSON.parse((await run(tapline, ["flows", desk.database, "--limit", "1000", "--json"])).stdout) as {
+      flows: { packets_received: number; ended: string }[];
+    };
+    expect(shown.flows.map(({ ended }) => ended)).toEqual(Array.from({ length: 500 }, () => "active"));
+    const packets = shown.flows.reduce((sum, flow) => sum + flow.packets_received, 0);
+    expect(packets).toBeGreaterThan(delivered - 2 * pps);
+    await using next = await Agent.start(network, desk, config);
+    await sending;
+    expect(await next.end()).toBe(0);
+    const db = new Database(desk.database, { readonly: true });
+    const interrupted = db
+      .prepare("SELECT count(*) AS flows, sum(packets) AS packets FROM flows WHERE run = 1 AND ended = 4")
+      .get();
+    const blind = db.prepare("SELECT reason FROM blind WHERE run = 2 ORDER BY since_ns").pluck().all();
+    db.close();
+    expect(interrupted).toEqual({ flows: 500, packets });
+    expect(blind).toContain("restart");
   });
 
   test("a disk that is full stops the writing, not the capture; it is said, and writing resumes", async () => {

@@ -2,11 +2,11 @@
 
 #include <net/if.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
-
 
 namespace tapline {
 
@@ -28,8 +28,8 @@ LiveCapture::LiveCapture(const LiveOptions& options)
       outbox_(kOutbox),
       clock_(RunClock::read()),
       blinds_(outbox_),
-      around_{{outbox_, blinds_, clock_, HashSeed::random(), int64_t{options.ring.retire_ms} * 1'000'000, latest_, keeping_,
-                live_flows_},
+      around_{{outbox_, blinds_, clock_, HashSeed::random(), int64_t{options.ring.retire_ms} * 1'000'000, latest_,
+               keeping_, live_flows_},
               numbers_,
               program_,
               options.ring,
@@ -62,7 +62,10 @@ void LiveCapture::start(std::function<void(const LiveSnapshot&)> done) {
   done_ = std::move(done);
   running_ = true;
   for (auto& port : ports_) port->start_threads();
-  keeper_ = std::thread([this] { keep(); });
+  keeper_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "capture-keeper");
+    keep();
+  });
 }
 
 void LiveCapture::wake() noexcept {

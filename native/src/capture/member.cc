@@ -1,11 +1,13 @@
 #include "capture/member.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #include <algorithm>
+#include <string>
 
 namespace tapline {
 
@@ -72,6 +74,8 @@ void Member::obey() noexcept {
 
 void Member::run() {
   run_on(place_.cpu);
+  // What top and /proc call it: at most 15 characters.
+  pthread_setname_np(pthread_self(), ("capture-" + std::to_string(place_.number)).c_str());
   int64_t published = 0;
   for (;;) {
     obey();

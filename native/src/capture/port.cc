@@ -206,7 +206,6 @@ void Port::drop_members() {
     around_.numbers.give(member->place().number, member->frames());
     const std::lock_guard lock(mutex_);
     past_ += member->figures();
-
   }
   const std::lock_guard lock(mutex_);
   members_.clear();

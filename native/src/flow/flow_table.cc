@@ -15,6 +15,7 @@ constexpr uint32_t kForgetEvery = 1u << 13;
 constexpr unsigned kVictimSample = 16;
 constexpr unsigned kVictimLooks = 1024;
 constexpr size_t kTrimmedPerTick = 1u << 15;
+constexpr uint64_t kEndedPerTick = 1u << 14;  ///< a million idle flows must not fill the outbox at once
 constexpr size_t kIndexAhead = 16;
 constexpr size_t kFlowAhead = 8;
 constexpr int64_t kKeepNs = 1'000'000'000;  ///< in which each flow is visited once for the live file
@@ -430,7 +431,8 @@ void FlowTable::sweep(size_t slots, int64_t now) noexcept {
 }
 
 void FlowTable::tick(int64_t now, unsigned share) noexcept {
-  for (uint32_t visits = used_ / share + 1; visits > 0 && used_ > 0; visits--) {
+  const uint64_t least = live_flows_ - std::min(live_flows_, kEndedPerTick);
+  for (uint32_t visits = used_ / share + 1; visits > 0 && used_ > 0 && live_flows_ >= least; visits--) {
     if (tick_hand_ >= used_) tick_hand_ = 0;
     Hot& hot = hot_[tick_hand_];
     if (hot.has(kBusy)) {

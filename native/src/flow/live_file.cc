@@ -1,6 +1,7 @@
 #include "flow/live_file.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -41,7 +42,10 @@ LiveFile::LiveFile(const LiveFlows& flows, unsigned member)
   for (unsigned i = 0; i < kBatches; i++) free_.push_back(&batches_[i]);
   waiting_.reserve(kBatches);
   done_.reserve(kBatches);
-  thread_ = std::thread([this] { work(); });
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "capture-live");
+    work();
+  });
 }
 
 LiveFile::~LiveFile() {
