@@ -29,6 +29,7 @@ export class Results {
   readonly gaps = new Gaps();
   /** seconds not watched, by interface and reason */
   readonly blindSeconds = new Map<string, Map<BlindReason, number>>();
+  readonly #told = new Map<string, { readonly sinceNs: bigint; readonly untilNs: bigint }>();
   #left = toldPerSecond;
   #untold = 0;
 
@@ -78,7 +79,11 @@ export class Results {
     const rows = blindRows(records, this.#options.ports());
     for (const { interface: name, reason, sinceNs, untilNs } of rows) {
       const sums = this.blindSeconds.get(name) ?? new Map<BlindReason, number>();
-      this.blindSeconds.set(name, sums.set(reason, (sums.get(reason) ?? 0) + Number(untilNs - sinceNs) / 1e9));
+      // One that goes on is told again, with a later end.
+      const told = this.#told.get(`${name} ${reason}`);
+      const from = told?.sinceNs === sinceNs ? told.untilNs : sinceNs;
+      this.#told.set(`${name} ${reason}`, { sinceNs, untilNs });
+      this.blindSeconds.set(name, sums.set(reason, (sums.get(reason) ?? 0) + Number(untilNs - from) / 1e9));
     }
     if (rows.length > 0) await this.#options.store.blind(rows);
   }

@@ -247,6 +247,37 @@ describe("the sensor", { timeout: 60_000 }, () => {
     for (const name of ["CAP_NET_RAW", "CAP_BPF", "CAP_IPC_LOCK"]) expect(agent.stderr).toContain(name);
   });
 
+  test("what its own interface's outages and its own changed filter kept from it is suspect, never the network's", async () => {
+    await using network = await Network.create();
+    await using desk = await Desk.create();
+    const config = desk.config(network, { analysis: { settle: "200ms" } });
+    await using agent = await Agent.start(network, desk, config);
+    const sending = network.send(...words("--seconds 6 --flows 20 --pps 50000 --size 200"));
+    await sleep(500);
+    for (let i = 0; i < 3; i++) {
+      await network.in(network.receiver, "ip", "link", "set", network.far, "down");
+      await sleep(300);
+      await network.in(network.receiver, "ip", "link", "set", network.far, "up");
+      await sleep(400);
+    }
+    await agent.reload({ ...config, capture: { ...(config["capture"] as object), filter: "not ether proto 0x88e5" } });
+    await sleep(1000);
+    await agent.reload(config);
+    const sent = await sending;
+    await sleep(1000);
+    // An outage that goes on is told, too.
+    await network.in(network.receiver, "ip", "link", "set", network.far, "down");
+    await agent.until(
+      "it counts",
+      async () => (await agent.metric('tapline_sensor_blind_seconds_total{interface="far",reason="down"}')) > 2.5,
+    );
+    expect(await agent.end()).toBe(0);
+    const found = database(desk.database);
+    expect(found.lost).toBeGreaterThan(0.5 * 50_000);
+    expect([found.gaps, sent.skipped]).toEqual([found.suspect, 0]);
+    expect(found.reasons).toEqual(["down", "start"]);
+  });
+
   test("kill -9 under traffic: the database is sound and holds all but the last two seconds; the next start goes on from there", async () => {
     await using network = await Network.create();
     await using desk = await Desk.create();

@@ -64,7 +64,12 @@ std::vector<uint8_t> BlindLog::bytes() const {
 void BlindLog::flush(int64_t now) {
   const std::lock_guard lock(mutex_);
   for (size_t port = 0; port < ports_.size(); port++) {
-    Times& full = ports_[port].full;
+    OfPort& of = ports_[port];
+    if (of.outage.open && now - of.outage.until >= kNear) {
+      of.outage.until = now;
+      record(port, of.outage);
+    }
+    Times& full = of.full;
     if (!full.open || now - full.until < 2 * kNear) continue;
     record(port, full);
     full.open = false;

@@ -61,6 +61,7 @@ void Member::set_limits(const FlowLimits& limits) noexcept {
 }
 
 void Member::obey() noexcept {
+  if (refiltered_.exchange(false, std::memory_order_acquire)) table_.blind(clock_, around_.clock.now());
   const uint32_t wishes = wishes_.load(std::memory_order_acquire);
   if (wishes == obeyed_) return;
   FlowLimits limits{};
@@ -112,11 +113,16 @@ void Member::look_for_failure() {
   stages_.idle_polls++;
   pollfd waiting{ring_.fd(), POLLIN | POLLERR, 0};
   if (poll(&waiting, 1, kPollMs) <= 0 || (waiting.revents & (POLLERR | POLLNVAL)) == 0) return;
-  int error = 0;
-  socklen_t length = sizeof error;
-  getsockopt(ring_.fd(), SOL_SOCKET, SO_ERROR, &error, &length);
-  if (blind_since_ == 0) blind_since_ = std::max(clock_, around_.clock.now() - kBehindWallNs);
+  note_failure(around_.clock.now());
   nap();  // a dead socket polls ready at once
+}
+
+/// The interface went down, some time after the last frame that was taken and before now: where between the frames that
+/// still lie in the ring cannot be told. It stays so until a frame of a later time comes.
+void Member::note_failure(int64_t now) noexcept {
+  if (!ring_.failed()) return;
+  table_.blind(clock_, now);
+  blind_since_ = now;
 }
 
 /// The door is closed; the kernel retires the last block by its timer.
@@ -145,6 +151,7 @@ bool Member::take_block() {
         const RunClock::Reading reading = RunClock::read();
         began = reading.steady;
         now = around_.clock.now(reading);
+        note_failure(now);
         if (dropped) note_drops();
       },
       [&](const RingFrame& frame) { take(frame, now); },
@@ -172,8 +179,10 @@ void Member::take(const RingFrame& frame, int64_t now) {
     counts_.segments += frame.segments;
   }
   const int64_t time = around_.clock.of(frame.time_ns, clock_, now);
-  if (blind_since_ != 0) table_.blind(blind_since_, time);
-  blind_since_ = 0;
+  if (blind_since_ != 0 && time > blind_since_) {
+    table_.blind(blind_since_, time);
+    blind_since_ = 0;
+  }
   if (first_time_ == 0) first_time_ = time;
   clock_ = last_time_ = time;
   Packet& packet = batch_.emplace_back();

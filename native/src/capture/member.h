@@ -81,6 +81,9 @@ class Member {
 
   // From any thread.
   void set_limits(const FlowLimits& limits) noexcept;
+  /// Another filter is put on: told before and after. What a gap across that moment lacks, the filter may have kept
+  /// out.
+  void note_filter() noexcept { refiltered_.store(true, std::memory_order_release); }
   MemberFigures figures();
   const Place& place() const noexcept { return place_; }
   MemberRow row();
@@ -95,6 +98,7 @@ class Member {
   bool take_block();
   void take(const RingFrame& frame, int64_t now);
   void look_for_failure();
+  void note_failure(int64_t now) noexcept;
   void leave();
   void note_drops() noexcept;
   void obey() noexcept;
@@ -120,6 +124,7 @@ class Member {
   PortCounts counts_;
   Stages stages_;
 
+  std::atomic<bool> refiltered_{false};
   std::atomic<uint32_t> wishes_{0};  ///< limits that were set
   uint32_t obeyed_ = 0;
   std::mutex mutex_;  ///< what others may see:

@@ -204,10 +204,10 @@ void Port::drop_members() {
   for (auto& member : members_) {
     member->join();
     around_.numbers.give(member->place().number, member->frames());
-    const std::lock_guard lock(mutex_);
-    past_ += member->figures();
   }
+  // At one stroke: whoever reads meanwhile counts none twice.
   const std::lock_guard lock(mutex_);
+  for (auto& member : members_) past_ += member->figures();
   members_.clear();
 }
 
@@ -240,12 +240,14 @@ CaptureStatus Port::use_filter(std::shared_ptr<Filter> made) {
   if (index_ == 0 || leaving_) return {};
   CaptureStatus status;
   for (auto& member : members_) {
+    member->note_filter();
     if (!made) {
       member->ring().close_door();
     } else if (status.ok()) {
       status = member->ring().start(made->program());
     }
   }
+  for (auto& member : members_) member->note_filter();
   if (status.ok()) {
     filter_ = std::move(made);
   } else {

@@ -177,6 +177,12 @@ CaptureStatus Ring::start(const sock_fprog* filter) {
   return failed ? CaptureStatus::failed("CAPTURE_FAILED", "SO_ATTACH_FILTER", errno) : CaptureStatus{};
 }
 
+bool Ring::failed() const noexcept {
+  int error = 0;
+  socklen_t length = sizeof error;
+  return getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error != 0;
+}
+
 void Ring::close_door() noexcept {
   const sock_fprog nothing{1, kNothing};
   setsockopt(fd_, SOL_SOCKET, SO_ATTACH_FILTER, &nothing, sizeof nothing);

@@ -63,6 +63,9 @@ class Ring {
   /// Lets nothing more in. What is in the ring stays.
   void close_door() noexcept;
 
+  /// Whether the interface went down since it was last asked.
+  bool failed() const noexcept;
+
   int fd() const noexcept { return fd_; }
   /// The interface it is bound to; 0 once that was deleted, even if another has come by its number.
   unsigned interface_index() const noexcept;
