@@ -84,6 +84,8 @@ export const sensorMetrics = {
   tapline_sensor_cap_evictions_total: counter("Flows ended because there was no room for more"),
   tapline_sensor_degradation: gauge("1 for the rung of the memory budget's ladder that holds", "rung"),
   tapline_sensor_clock_steps_total: counter("Times the wall clock was set"),
+  tapline_sensor_clock_step_seconds: gauge("By how much the wall clock was set in all; times of this run do not have it"),
+  tapline_sensor_blinds_dropped_total: counter("Blind times that could not be kept"),
   tapline_sensor_conditions: gauge("Conditions that hold now", "severity"),
   tapline_sensor_pinning_drift: gauge("Settings of CPUs and IRQs that are not as wanted"),
   tapline_store_state: gauge("1 for the state the store is in", "state"),

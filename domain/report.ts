@@ -90,6 +90,10 @@ export const sensorReport = z.object({
   gaps: count,
   suspect_gaps: count,
   rung: z.enum(rungs).describe("how far down the ladder of degradation"),
+  clock: z
+    .object({ steps: count, step_seconds: z.number() })
+    .describe("times the wall clock was set since the start, and by how much in all: times of this run do not have it"),
+  blinds_dropped: count.describe("blind times that could not be kept"),
   store: z.object({
     state: z.enum(storeStates),
     waiting_bytes: level.describe("results not written yet"),

@@ -182,7 +182,7 @@ test.each([
   [
     `${least}nats: {url: [nats://a, http://b, 4], userFile: a, tokenFile: b, tls: {certFile: c}, fleet: A.b}\n`,
     [
-      "2:24: nats.url[1]: must be an address that starts with nats:// or tls:// or ws:// or wss://",
+      "2:24: nats.url[1]: must be an address that starts with nats:// or tls://",
       '2:34: nats.url[2]: must be text; it is 4: write "4", with the quotes',
       "2:65: nats.tls: needs certFile and keyFile together, or neither",
       "2:92: nats.fleet: must be a name of small letters, digits and inner hyphens",

@@ -19,8 +19,9 @@ import { Conditions } from "./conditions.ts";
 import type { Fleet } from "./fleet.ts";
 import { holding } from "./holding.ts";
 import { liveSummary } from "./live-summary.ts";
-import { rate, reportInterfaces, reportProtocols, sum } from "./report.ts";
+import { foldRemoved, rate, reportInterfaces, reportProtocols, sum } from "./report.ts";
 import type { Results } from "./results.ts";
+import type { Refused } from "./watched.ts";
 import type { SensorMetrics } from "./metrics.ts";
 import { showFigures } from "./show-figures.ts";
 import { tell, type Hearers } from "./telling.ts";
@@ -32,6 +33,10 @@ export interface BeatOptions {
   readonly startedNs: bigint;
   readonly nowNs: () => bigint;
   readonly capture: Capture;
+  /** null when there are none, before the start and when it failed */
+  readonly figures: () => CaptureFigures | null;
+  /** interfaces that the capture would not take */
+  readonly refused: () => readonly Refused[];
   readonly store: StoreWriter;
   readonly database: string;
   readonly pinner: Pinner;
@@ -85,6 +90,8 @@ export class Beat {
     this.#ending.abort();
     await this.#beating;
     this.#once();
+    const figures = this.#options.figures();
+    if (figures) this.#state(figures, this.#options.nowNs());
   }
 
   configure(configured: Configured): void {
@@ -98,18 +105,16 @@ export class Beat {
   }
 
   watching(): { readonly ok: boolean; readonly detail: string } {
-    const all = this.#options.capture.figures()?.ledger.filter(({ state }) => state !== "removed") ?? [];
-    const watched = all.filter(({ state }) => state === "watching").length;
-    return {
-      ok: all.length > 0 && watched === all.length,
-      detail: `${watched} of ${all.length} interfaces are watched`,
-    };
+    const ledger = this.#options.figures()?.ledger.filter(({ state }) => state !== "removed") ?? [];
+    const watched = ledger.filter(({ state }) => state === "watching").length;
+    const all = ledger.length + this.#options.refused().length;
+    return { ok: all > 0 && watched === all, detail: `${watched} of ${all} interfaces are watched` };
   }
 
   /** As of this moment. */
   interfaces(): readonly ReportedInterface[] {
-    const { capture, losses, nowNs } = this.#options;
-    const figures = capture.figures();
+    const { losses, nowNs } = this.#options;
+    const figures = this.#options.figures();
     if (!figures) return this.report?.interfaces ?? [];
     const ns = Number(nowNs() - (this.#before?.ns ?? nowNs()));
     return reportInterfaces(figures, this.#before?.figures, ns, losses);
@@ -125,10 +130,20 @@ export class Beat {
     }
   }
 
+  /** A figure that cannot be read must not end the capture. */
   #once(): void {
-    const { capture, store, metrics, stream, fleet, results, hearers, nowNs, startedNs, alive } = this.#options;
-    const figures = capture.figures();
-    if (!figures) return; // it has ended
+    try {
+      this.#look();
+      this.#options.alive();
+    } catch (error) {
+      this.#options.logs.facility("process").error("failed to look at the figures", { error });
+    }
+  }
+
+  #look(): void {
+    const { store, metrics, stream, fleet, results, hearers, nowNs, startedNs } = this.#options;
+    const figures = this.#options.figures();
+    if (!figures) return;
     const ns = nowNs();
     results.turn();
     this.#climb(figures);
@@ -145,6 +160,7 @@ export class Beat {
         rung,
         settings: (this.#budget as Budget).settings,
         pinning: this.#pinning,
+        refused: this.#options.refused(),
       }),
       ns,
     );
@@ -154,7 +170,7 @@ export class Beat {
       report: this.report,
       gaps: results.gaps,
       blindSeconds: results.blindSeconds,
-      clockSteps: figures.clockSteps,
+      interfaces: [...this.interfaces()],
       rung,
       store: storeState,
       fleet,
@@ -169,18 +185,17 @@ export class Beat {
     void store.checkpoint(liveSummary(figures, Number(ns - startedNs)));
     this.#before = { figures, ns };
     if (this.#sequence % statisticsEvery === 0) this.#state(figures, ns);
-    alive();
   }
 
   /** Flows against memory. */
   #climb(figures: CaptureFigures): void {
     const rings = sum(figures.ledger.map(({ ringBytes }) => ringBytes));
-    const resident = process.memoryUsage.rss();
-    // The first look comes before there are flows to speak of: what is there then, rings included, flows cannot have.
-    this.#budget ??= new Budget(this.#configured, Math.max(resident, rings));
+    const resident = process.memoryUsage.rss() - rings;
+    // The first look comes before there are flows to speak of: what is there then, flows cannot have.
+    this.#budget ??= new Budget(this.#configured, resident, rings);
     const { liveFlows, capEvictions } = figures;
     const first = this.#sequence === 0;
-    if (this.#budget.consider({ resident, liveFlows, capEvictions }) || first) this.#apply();
+    if (this.#budget.consider({ resident, rings, liveFlows, capEvictions }) || first) this.#apply();
   }
 
   #apply(): void {
@@ -201,7 +216,7 @@ export class Beat {
       started: timeText(startedNs),
       sequence: ++this.#sequence,
       interval_ms: beatMs,
-      interfaces: reportInterfaces(figures, this.#before?.figures, between, losses),
+      interfaces: foldRemoved(reportInterfaces(figures, this.#before?.figures, between, losses)),
       softnet: losses.softnet(),
       protocols: reportProtocols(figures.protocols),
       flows: { live: figures.liveFlows, total: figures.flows, cap_evictions: figures.capEvictions },
@@ -209,6 +224,8 @@ export class Beat {
       gaps: figures.gaps,
       suspect_gaps: results.gaps.suspect,
       rung: this.#budget?.rung ?? "none",
+      clock: { steps: figures.clockSteps, step_seconds: figures.clockStepNs / 1e9 },
+      blinds_dropped: figures.blindsDropped,
       store: {
         state: state.state,
         waiting_bytes: state.waitingBytes,

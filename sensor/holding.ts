@@ -7,6 +7,7 @@ import type { StoreState } from "#store/writer.ts";
 import type { Rung } from "#domain/vocabulary.ts";
 import type { Settings } from "./budget.ts";
 import type { Holding, Severity } from "./conditions.ts";
+import type { Refused } from "./watched.ts";
 
 export interface Standing {
   readonly now: CaptureFigures;
@@ -16,6 +17,7 @@ export interface Standing {
   readonly rung: Rung;
   readonly settings: Settings;
   readonly pinning: PinningReport;
+  readonly refused: readonly Refused[];
 }
 
 const known = (code: string): code is ErrorCode => Object.hasOwn(catalogue, code);
@@ -40,7 +42,7 @@ function ofPort(port: PortCounts, before: PortCounts | undefined): Holding[] {
   return holding;
 }
 
-export function holding({ now, before, store, database, rung, settings, pinning }: Standing): Holding[] {
+export function holding({ now, before, store, database, rung, settings, pinning, refused }: Standing): Holding[] {
   const all = now.ledger
     .filter(({ state }) => state !== "removed")
     .flatMap((port) =>
@@ -49,8 +51,15 @@ export function holding({ now, before, store, database, rung, settings, pinning 
         before?.ledger.find((other) => other.interface === port.interface),
       ),
     );
-  if (store.state !== "writing" && store.error)
-    all.push({ code: store.error.code, subject: database, severity: "error", details: store.error.details });
+  // While it writes, too: what is old may not be deletable, or a result was refused.
+  if (store.error)
+    all.push({
+      code: store.error.code,
+      subject: database,
+      severity: store.state === "writing" ? "warning" : "error",
+      details: store.error.details,
+    });
+  for (const { name, code, details } of refused) all.push({ code, subject: name, severity: "error", details });
   if (rung !== "none")
     all.push({
       code: "SENSOR_DEGRADED",

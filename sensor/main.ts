@@ -21,6 +21,7 @@ export interface SensorArguments {
 }
 
 export async function runSensor({ config: path, require }: SensorArguments): Promise<number> {
+  process.umask(0o077); // what was captured is nobody else's
   let config: SensorConfig = await loadConfig(path, sensorConfig);
   const logs = createLogs(config.log);
   const log = logs.facility("process");
@@ -81,14 +82,18 @@ export async function runSensor({ config: path, require }: SensorArguments): Pro
       config = kept(config, next, restart);
     });
   } catch (error) {
-    shutdown.stop("failed to start", error);
-    await shutdown.ended;
-    await logs.close();
-    throw error;
+    // A signal that came while it started is no failure.
+    if (!shutdown.signal.aborted) {
+      shutdown.stop("failed to start", error);
+      await shutdown.ended;
+      await logs.close();
+      throw error;
+    }
   }
   const code = await shutdown.ended;
   await logs.close();
-  return code;
+  // What missed its deadline must not keep the process, and with it the database's lock.
+  return process.exit(code);
 }
 
 /** What runs now: the new configuration with the old values of what needs a restart. */

@@ -40,8 +40,9 @@ export class SensorMetrics {
   total(name: NameOf<"counter">, labels: Labels, absolute: number, of = ""): void {
     const key = `${name} ${Object.values(labels).join(" ")} ${of}`;
     const before = this.#stood.get(key) ?? 0;
-    // A counter that fell was begun anew by whoever counts.
-    (this.#metrics.get(name) as Counter).inc(labels, absolute >= before ? absolute - before : absolute);
-    this.#stood.set(key, absolute);
+    // Nothing that is counted here begins anew while the process lives.
+    const added = Math.max(0, absolute - before); // 0 shows the series
+    (this.#metrics.get(name) as Counter).inc(labels, added);
+    this.#stood.set(key, before + added);
   }
 }

@@ -61,6 +61,33 @@ export const reportInterfaces = (
   );
 };
 
+/** Interfaces that are watched no more are one row together: on a node where pods come and go there would be ever more. */
+export function foldRemoved(rows: readonly ReportedInterface[]): ReportedInterface[] {
+  const gone = rows.filter(({ state }) => state === "removed");
+  const there = rows.filter(({ state }) => state !== "removed");
+  const [first, ...rest] = gone;
+  return first ? [...there, rest.reduce(together, { ...first, interface: "(removed)" })] : there;
+}
+
+function together(a: ReportedInterface, b: ReportedInterface): ReportedInterface {
+  const numbers = Object.entries(a).filter(([, value]) => typeof value === "number");
+  const sums = Object.fromEntries(
+    numbers.map(([name, value]) => [name, Number(value) + Number(b[name as keyof ReportedInterface])]),
+  );
+  const added = (x: Readonly<Record<string, number>>, y: Readonly<Record<string, number>>): Record<string, number> =>
+    Object.fromEntries(
+      [...new Set([...Object.keys(x), ...Object.keys(y)])].map((key) => [key, (x[key] ?? 0) + (y[key] ?? 0)]),
+    );
+  return {
+    ...a,
+    ...sums,
+    since: [a.since, b.since].sort()[1] ?? a.since,
+    undecodable: added(a.undecodable, b.undecodable),
+    untracked: added(a.untracked, b.untracked),
+    beside: { kernel: added(a.beside.kernel, b.beside.kernel), driver: added(a.beside.driver, b.beside.driver) },
+  };
+}
+
 export const reportProtocols = (counts: readonly ProtocolCounts[]): ReportedProtocol[] =>
   counts.flatMap(({ protocol, ...rest }) => {
     const name = protocols[protocol];

@@ -35,6 +35,7 @@ import type { Fleet, FleetOptions } from "./fleet.ts";
 import { liveSummary } from "./live-summary.ts";
 import { SensorMetrics } from "./metrics.ts";
 import { driverStatistics, openPinner } from "./machine.ts";
+import { sum } from "./report.ts";
 import { Results } from "./results.ts";
 import { configured, entries, pinningPolicy, ringBytes, sourceText } from "./settings.ts";
 import { rests, takeAll, tellStoredMs } from "./take.ts";
@@ -80,14 +81,21 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
       retention: first.store.retention,
     }),
   );
+  shutdown.signal.throwIfAborted();
   let ended: CaptureFigures | undefined;
   shutdown.part({
     name: "store",
     deadlineMs: 10_000,
     close: async () => {
-      if (ended)
-        await traced("flush the store", {}, () => store.finishRun(liveSummary(ended as CaptureFigures, sinceStart())));
-      await store.close();
+      try {
+        const last = ended;
+        if (last) await traced("flush the store", {}, () => store.finishRun(liveSummary(last, sinceStart())));
+      } finally {
+        await store.close();
+        const { droppedRecords } = store.state();
+        if (sum(Object.values(droppedRecords)) > 0)
+          logs.facility("store").error("left results unwritten", { ...droppedRecords });
+      }
     },
   });
   const sinceStart = (): number => Number(wallNs() - startedNs);
@@ -99,6 +107,7 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
     interfaces: watched.names,
     startedNs,
   });
+  shutdown.signal.throwIfAborted();
   logs.facility("store").info("opened the database", { path: first.store.path, run });
 
   let fleet: Fleet | undefined;
@@ -133,8 +142,16 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
       answer: served && ((path) => traced("answer the fleet", {}, () => served.ask(path))),
       tell: (change) => tell(hearers, change),
     });
-    const { drain } = fleet;
-    shutdown.part({ name: "fleet", close: drain, deadlineMs: 6000 });
+    const { drain, findings } = fleet;
+    shutdown.part({
+      name: "fleet",
+      deadlineMs: 6000,
+      close: async () => {
+        await drain();
+        const { waiting } = findings.figures;
+        if (waiting > 0) logs.facility("bus").warning("left findings undelivered", { findings: waiting });
+      },
+    });
   }
   const hearers: Hearers = { log, stream, fleet: (finding) => fleet?.findings.add(finding) };
   if (served) {
@@ -142,6 +159,9 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
     if (enabled) logs.facility("api").notice("began to answer", { url: served.url });
   }
 
+  shutdown.signal.throwIfAborted();
+  // Closes after the capture: the last report has the last packet.
+  shutdown.part({ name: "beat", close: () => beat?.stop(), deadlineMs: 2000 });
   const capture = startCapture(first, ports);
   const names = watched.names.join(", ");
   capture.done.catch(() => undefined); // read below
@@ -179,12 +199,15 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
       await taking.catch(() => undefined); // told already
     },
   });
+  shutdown.signal.throwIfAborted();
   const pulse = new Beat({
     place,
     run: fleet?.run ?? String(startedNs),
     startedNs,
     nowNs: wallNs,
     capture,
+    figures: () => capture.figures() ?? ended ?? null,
+    refused: () => watched.refused,
     store,
     database: first.store.path,
     pinner,
@@ -200,11 +223,10 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
   });
   beat = pulse;
   pulse.start();
-  shutdown.part({ name: "beat", close: () => pulse.stop(), deadlineMs: 2000 });
 
   watched.follow(capture, (onChange) => engine().watchLinks(onChange), {
     changed: ({ added, removed }) => log.notice("followed the interfaces", { added, removed }),
-    failed: (path, cause) => log.error("failed to follow an interface", { path, error: engineError(cause, path) }),
+    failed: (path, error) => log.error("failed to follow an interface", { path, error }),
   });
   health.ready("capture", () => pulse.watching());
   health.ready("store", () => {
@@ -217,10 +239,13 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
   return {
     stages: () => capture.figures()?.stages,
     change: async (next) => {
-      await capture.setFilter(next.capture.filter); // first: the only thing that can be refused
+      // First what can be refused: nothing is changed then.
+      await capture.setFilter(next.capture.filter).catch((cause: unknown) => {
+        throw engineError(cause, watched.names.join(", "));
+      });
+      await store.setRetention(next.store.retention);
       watched.change(entries(next), pinningPolicy(next));
       pulse.configure(configured(next));
-      await store.setRetention(next.store.retention);
       logs.set(next.log);
     },
   };

@@ -9,9 +9,10 @@ import type { SensorMetrics } from "./metrics.ts";
 
 export interface Shown {
   readonly report: SensorReport;
+  /** each of its own */
+  readonly interfaces: SensorReport["interfaces"];
   readonly gaps: Gaps;
   readonly blindSeconds: ReadonlyMap<string, ReadonlyMap<BlindReason, number>>;
-  readonly clockSteps: number;
   readonly rung: Rung;
   readonly store: StoreState;
   readonly fleet: Fleet | undefined;
@@ -22,7 +23,7 @@ export interface Shown {
 export function showFigures(metrics: SensorMetrics, shown: Shown): void {
   const { report } = shown;
   metrics.set("tapline_sensor_info", { node: report.node, version: report.version }, 1);
-  for (const row of report.interfaces) showInterface(metrics, row, shown.blindSeconds.get(row.interface));
+  for (const row of shown.interfaces) showInterface(metrics, row, shown.blindSeconds.get(row.interface));
   metrics.total("tapline_sensor_softnet_dropped_packets_total", {}, report.softnet.dropped);
   metrics.set("tapline_sensor_live_flows", {}, report.flows.live);
   metrics.total("tapline_sensor_cap_evictions_total", {}, report.flows.cap_evictions);
@@ -54,7 +55,9 @@ export function showFigures(metrics: SensorMetrics, shown: Shown): void {
       metrics.total("tapline_sensor_lost_packets_total", labels, lost);
     }
   metrics.choose("tapline_sensor_degradation", "rung", rungs, shown.rung);
-  metrics.total("tapline_sensor_clock_steps_total", {}, shown.clockSteps);
+  metrics.total("tapline_sensor_clock_steps_total", {}, report.clock.steps);
+  metrics.set("tapline_sensor_clock_step_seconds", {}, report.clock.step_seconds);
+  metrics.total("tapline_sensor_blinds_dropped_total", {}, report.blinds_dropped);
   for (const severity of ["warning", "error"] as const)
     metrics.set(
       "tapline_sensor_conditions",

@@ -1,14 +1,24 @@
 // Which interfaces are captured: what the configuration's entries mean now, followed as interfaces come, go and are renamed.
 // Enters: entries, and the kernel's word on interfaces. Leaves: ports added to and removed from the capture, placed by the pinning plan.
+import { TaplineError, type ErrorCode, type ErrorDetails } from "#domain/errors.ts";
 import type { Capture, PortOptions } from "#native/engine.ts";
 import { matching, type InterfaceEntry } from "#host/matching.ts";
 import type { Pinner } from "#host/pinner.ts";
 import type { InterfacePlan, PinningPolicy } from "#host/pinning.ts";
+import { engineError } from "./engine-error.ts";
 
 export interface Changes {
   readonly added: readonly string[];
   readonly removed: readonly string[];
 }
+
+export interface Refused {
+  readonly name: string;
+  readonly code: ErrorCode;
+  readonly details: ErrorDetails;
+}
+
+const againMs = 10_000;
 
 export interface Followers {
   readonly changed: (changes: Changes) => void;
@@ -35,6 +45,8 @@ export class Watched {
   #capture: Capture | undefined;
   #failed: Followers["failed"] | undefined;
   #links: Disposer | undefined;
+  #again: NodeJS.Timeout | undefined;
+  readonly #refused = new Map<string, Refused>();
 
   /** `threads`: for each interface */
   constructor(pinner: Pinner, threads: number, entries: readonly InterfaceEntry[], policy: PinningPolicy) {
@@ -62,10 +74,14 @@ export class Watched {
   follow(capture: Capture, watch: (onChange: () => void) => Disposer, { changed, failed }: Followers): void {
     this.#capture = capture;
     this.#failed = failed;
-    this.#links = watch(() => {
+    const look = (): void => {
       const changes = this.update();
       if (changes.added.length + changes.removed.length > 0) changed(changes);
-    });
+    };
+    this.#links = watch(look);
+    this.#again = setInterval(() => {
+      if (this.#refused.size > 0) look();
+    }, againMs).unref();
   }
 
   /** Changes nothing when nothing changed. */
@@ -75,6 +91,7 @@ export class Watched {
     const removed = this.#names.filter((name) => !names.includes(name));
     if (added.length === 0 && removed.length === 0) return { added, removed };
     this.#names = names;
+    for (const name of this.#refused.keys()) if (!names.includes(name)) this.#refused.delete(name);
     for (const name of removed) this.#try(name, (capture) => capture.remove(name));
     for (const port of this.#placed(names))
       if (added.includes(port.name)) this.#try(port.name, (capture) => capture.add(port));
@@ -91,10 +108,25 @@ export class Watched {
   }
 
   #try(name: string, change: (capture: Capture) => Promise<void>): void {
-    if (this.#capture) change(this.#capture).catch((cause: unknown) => this.#failed?.(name, cause));
+    if (!this.#capture) return;
+    this.#refused.delete(name);
+    change(this.#capture).catch((cause: unknown) => {
+      const error = engineError(cause, name);
+      this.#failed?.(name, error);
+      if (!(error instanceof TaplineError)) return;
+      this.#refused.set(name, { name, code: error.code, details: error.details });
+      // Not among the watched, so the next look tries again.
+      this.#names = this.#names.filter((one) => one !== name);
+    });
+  }
+
+  /** The capture would not take them; tried again with the next change, or after a while. */
+  get refused(): readonly Refused[] {
+    return [...this.#refused.values()];
   }
 
   stop(): void {
+    clearInterval(this.#again);
     this.#links?.stop();
   }
 

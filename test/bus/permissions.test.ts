@@ -42,6 +42,8 @@ const report = (sequence: number): SensorReport => ({
   gaps: 0,
   suspect_gaps: 0,
   rung: "none",
+  clock: { steps: 0, step_seconds: 0 },
+  blinds_dropped: 0,
   store: { state: "writing", waiting_bytes: 0, dropped: 0, bytes: 0 },
   bus: { accepted: 0, acknowledged: 0, waiting: 0, overflowed: 0, untold: 0, unsent_reports: 0, reconnects: 0 },
   conditions: [],

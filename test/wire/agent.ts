@@ -153,7 +153,8 @@ export class Agent implements AsyncDisposable {
   }
 
   /** The exit code of one that ends by itself, within ten seconds. */
-  async ended(): Promise<number | null> {
+  async ended(signal?: NodeJS.Signals): Promise<number | null> {
+    if (signal && !this.over) process.kill(this.pid, signal);
     const late = setTimeout(() => this.over || process.kill(this.pid, "SIGKILL"), 10_000);
     const [code] = (await this.#exit) as [number | null];
     clearTimeout(late);

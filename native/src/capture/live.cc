@@ -199,6 +199,7 @@ CaptureStatus LiveCapture::admit(const PortOptions& options) {
 }
 
 CaptureStatus LiveCapture::change_filter(const std::string& text) {
+  if (text == filter()) return {};
   CaptureStatus status = Filter::check(text);
   std::vector<std::shared_ptr<Filter>> made(ports_.size());
   for (size_t i = 0; i < ports_.size() && status.ok(); i++) status = ports_[i]->make_filter(text, made[i]);
