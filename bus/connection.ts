@@ -109,7 +109,7 @@ export class BusConnection {
       } catch (cause) {
         if (signal.aborted) break;
         failures++;
-        this.#failed(server, busError(cause, server.text));
+        this.#failed(server, busError(cause, server.text, this.#options.tls !== undefined || server.encrypted));
       }
       // With several servers the pause comes after each has had its turn.
       const rounds = Math.floor(failures / this.#servers.length);
