@@ -3,6 +3,7 @@ import { presentFlow, presentGap } from "#api/present.ts";
 import { parseFilter, pointAtError } from "#domain/filter.ts";
 import type { SortField } from "#domain/flow-fields.ts";
 import { timeText } from "#domain/time.ts";
+import { flowEnds } from "#domain/vocabulary.ts";
 import { Listing, type GapSort } from "#store/listing.ts";
 import type { FlowRow } from "#store/queries.ts";
 import { flowLabel, protocolName } from "./flow-label.ts";
@@ -46,6 +47,9 @@ const print = (shown: string): number => {
 const runsText = (runs: readonly number[]): string =>
   runs.length === 1 ? `run ${runs[0]}` : `runs ${runs.join(", ")}`;
 
+/** Not ended as flows end: said where there are such. */
+const isOpen = ({ ended }: FlowRow): boolean => ["active", "interrupted"].includes(flowEnds[ended] ?? "");
+
 function flowCells(flow: FlowRow): Cell[] {
   const named = [nameOf(flow), protocolName(flow), flowLabel(flow), grouped(flow.packets), bytes(flow.bytes)];
   // TCP and UDP carry no number that would tell: a 0 there would claim something.
@@ -72,12 +76,16 @@ export function listFlows(database: string, filter = "", { sort = "packet", limi
       text("endpoints"),
       ...["packets", "bytes", "lost", "loss", "gaps", "reordered", "duplicate", "late"].map(number),
       text("last packet"),
+      ...(page.flows.some(isOpen) ? [text("end")] : []),
     ];
     const of =
       page.total === null || page.total === page.flows.length ? "" : ` of ${grouped(page.total)}; --limit shows more`;
     const slow = page.plan.indexed ? "" : ` (${page.plan.note})`;
     return print(
-      `${table(columns, page.flows.map(flowCells))}\n${styled(`${grouped(page.flows.length)} flows${of}, ${runsText(runs)}${slow}`, "quiet")}`,
+      `${table(
+        columns,
+        page.flows.map((flow) => (isOpen(flow) ? [...flowCells(flow), flowEnds[flow.ended] ?? ""] : flowCells(flow))),
+      )}\n${styled(`${grouped(page.flows.length)} flows${of}, ${runsText(runs)}${slow}`, "quiet")}`,
     );
   });
 }

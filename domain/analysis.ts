@@ -101,6 +101,8 @@ export interface CaptureFigures {
   readonly linksDropped: number;
   readonly tombstonesDropped: number;
   readonly settledEarly: number;
+  /** writes of the files of active flows that failed; each is tried again */
+  readonly liveWriteErrors: number;
   readonly peakFlows: number;
   readonly waitedNs: number;
   /** flows are spread over threads by the eBPF program; else by the classic one, less evenly */

@@ -40,7 +40,7 @@ export const flowFields = {
   an: field("number", "MACsec association number"),
   spi: field("number", "ESP or AH security parameter index"),
   sci: field("sci", "MACsec secure channel, 16 hex digits"),
-  end: field("end", "capture_end, evicted or evicted_cap"),
+  end: field("end", "capture_end, evicted, evicted_cap, active or interrupted"),
   evicted: field("flag", "ended before the capture did"),
   jump: field("flag", "has a confirmed jump"),
   restart: field("flag", "has a confirmed restart"),

@@ -76,6 +76,36 @@ export const blindRecord = {
   meta: "bytes",
 } as const satisfies Cells;
 
+/**
+ * A live file (store/README.md) is one page with this header, then a slot of 256 bytes per flow: a flow record and a live mark. A slot
+ * never crosses a page, so a process that is killed while it writes leaves none half written.
+ */
+export const liveMagic = "taplive\n";
+/** Changes with any layout in it. As a float64 it also tells a foreign byte order. */
+export const liveVersion = 1;
+export const livePage = 4096;
+export const liveHeader = {
+  magic: "bytes",
+  version: "number",
+  slot_size: "number",
+  run: "number",
+  started: "time", // of the run: tells it from a run of the same number in a database that was made anew
+  member: "number",
+  process: "number", // that has the file open
+  slots: "number", // written so far, empty ones among them
+  visited: "time", // wall clock of the latest visit
+  reserved: ["bytes", 22],
+  /** [0..3] of the 248 bytes before it, as liveCheck says */
+  check: "bytes",
+} as const satisfies Cells;
+
+/** What follows the flow record in a slot. A slot of zeros is empty. */
+export const liveMark = {
+  visited: "time",
+  reserved: "bytes",
+  check: "bytes",
+} as const satisfies Cells;
+
 export const cellCount = (cells: Cells): number =>
   Object.values(cells).reduce((sum, kind) => sum + (typeof kind === "string" ? 1 : kind[1]), 0);
 

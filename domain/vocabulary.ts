@@ -33,6 +33,8 @@ export type UntrackedReason = keyof typeof untrackedReasons;
 /** How a flow's record came to its end; `active`: it has not; `interrupted`: the capturing process died, and this is what it last kept. */
 export const flowEnds = ["capture_end", "evicted", "evicted_cap", "active", "interrupted"] as const;
 export type FlowEnd = (typeof flowEnds)[number];
+/** Positions of the ends that came before the capture's own. */
+export const evictedEnds = [flowEnds.indexOf("evicted"), flowEnds.indexOf("evicted_cap")] as const;
 
 /** How a flow is linked to an earlier one. */
 export const linkKinds = ["rekey", "resumed"] as const;

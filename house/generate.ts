@@ -2,7 +2,19 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fieldSchema, fieldsOf } from "#domain/config-fields.ts";
 import { catalogue } from "#domain/errors.ts";
-import { blindRecord, cellCount, type cellOffsets, flowRecord, gapRecord, linkRecord } from "#domain/records.ts";
+import {
+  blindRecord,
+  cellCount,
+  type cellOffsets,
+  flowRecord,
+  gapRecord,
+  linkRecord,
+  liveHeader,
+  liveMagic,
+  liveMark,
+  livePage,
+  liveVersion,
+} from "#domain/records.ts";
 import { sensorConfig } from "#domain/sensor-config.ts";
 import {
   blindReasons,
@@ -70,6 +82,9 @@ write(
     structOf("GapRecord", gapRecord),
     structOf("LinkRecord", linkRecord),
     structOf("BlindRecord", blindRecord),
+    structOf("LiveHeader", liveHeader),
+    structOf("LiveMark", liveMark),
+    `inline constexpr char kLiveMagic[] = ${JSON.stringify(liveMagic)};\ninline constexpr double kLiveVersion = ${liveVersion};\ninline constexpr size_t kLivePage = ${livePage};\n`,
   ].join("\n")}\n}  // namespace tapline\n`,
 );
 

@@ -105,6 +105,17 @@ export interface Capture extends Job<CaptureFigures> {
   setFilter(expression: string): Promise<void>;
   /** Takes effect within a second or so; a lower cap by eviction, which is counted. */
   setLimits(change: LimitsChange): void;
+  /** From now on every flow that has not ended is in a file beside the database, at most a second old (store/README.md). Once. */
+  keepLive(run: LiveRun): void;
+  /** The first `batches` that were taken are in the database: the live file need not hold their flows any longer. */
+  stored(batches: number): void;
+}
+
+export interface LiveRun {
+  readonly database: string;
+  readonly run: number;
+  /** as in the run's row */
+  readonly startedNs: bigint;
 }
 
 export type TrafficKind = "macsec" | "ipsec" | "mixed" | "tcp";

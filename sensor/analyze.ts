@@ -4,6 +4,7 @@
 //   open the database     meanwhile; a bad one ends the engine before it did much
 //   carry the results     batch by batch: tally, then the store's thread; the engine waits when the store is slower
 //   finish the run        summary and ledger; an interrupted run keeps what was done and says that it is incomplete
+import { realpathSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { AnalysisSummary, CaptureFigures } from "#domain/analysis.ts";
 import type { AnalyzeOptions, CaptureOptions, Job, Progress } from "#native/engine.ts";
@@ -43,15 +44,24 @@ export const analyze = (options: AnalyzeOptions, database: string, watching: Wat
 export async function watch(options: CaptureOptions, database: string, watching: Watching): Promise<Finished> {
   const started = process.hrtime.bigint();
   const source = options.ports.map((port) => port.name).join(",");
+  const capture = engine().capture(options);
+  let telling: NodeJS.Timeout | undefined;
   return carry(
-    engine().capture(options),
+    capture,
     { source, options: { ...options } },
     rests.live,
     database,
     watching,
     (figures) => liveSummary(figures, options, Number(process.hrtime.bigint() - started)),
-  );
+    (run, startedNs, store) => {
+      capture.keepLive({ database: realpathSync(database), run, startedNs });
+      telling = setInterval(() => capture.stored(store.settled), tellStoredMs);
+    },
+  ).finally(() => clearInterval(telling));
 }
+
+/** How often the engine hears what is stored: a slot of its live file is free only then. */
+const tellStoredMs = 200;
 
 async function carry<Summary>(
   job: Job<Summary>,
@@ -60,6 +70,7 @@ async function carry<Summary>(
   database: string,
   watching: Watching,
   summarize: (end: Summary) => AnalysisSummary,
+  begun?: (run: number, startedNs: bigint, store: StoreWriter) => void,
 ): Promise<Finished> {
   const started = process.hrtime.bigint();
   job.done.catch(() => undefined); // takeAll reads it; a failure before that is not an unhandled one
@@ -73,7 +84,9 @@ async function carry<Summary>(
     watching.started(() => job.progress());
     const tally = new Tally();
     try {
-      const number = await store.beginRun(run);
+      const startedNs = BigInt(Date.now()) * 1_000_000n;
+      const number = await store.beginRun({ ...run, startedNs });
+      begun?.(number, startedNs, store);
       const end = await takeAll(job, restMs, async (batch) => {
         if (batch.kind === "flows") tally.add(batch.records);
         await store.write(batch);
@@ -96,7 +109,7 @@ async function carry<Summary>(
 
 /** A live capture has no end to miss: it is complete when it was asked to end and everything in the rings was taken. */
 function liveSummary(figures: CaptureFigures, options: CaptureOptions, engineNs: number): AnalysisSummary {
-  const { liveFlows: _live, protocols: _protocols, ...shared } = figures;
+  const { liveFlows: _live, liveWriteErrors: _errors, protocols: _protocols, ...shared } = figures;
   return {
     ...shared,
     complete: figures.ledger.every((port) => port.inFlight === 0),

@@ -66,6 +66,10 @@ export class BatchInsert {
     );
   }
 
+  get run(): number {
+    return this.#run;
+  }
+
   begin(start: RunStart): number {
     this.#transaction(() => {
       this.#run = this.#record.begin(start);
@@ -73,6 +77,15 @@ export class BatchInsert {
     this.#flowPart = 0;
     this.#gapPart = 0;
     return this.#run;
+  }
+
+  /** Goes on with a run that another process began. */
+  resume(run: number): void {
+    const nextPart = (table: string): number =>
+      this.#db.prepare(`SELECT coalesce(max(part) + 1, 0) FROM ${table} WHERE run = ?`).pluck().get(run) as number;
+    this.#run = run;
+    this.#flowPart = nextPart("flow_columns");
+    this.#gapPart = nextPart("gap_keys");
   }
 
   write({ kind, records }: ResultBatch): void {

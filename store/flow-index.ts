@@ -102,6 +102,26 @@ export class FlowIndex {
     this.nextPart = part + 1;
   }
 
+  /** For other flows in the same room. */
+  clear(): void {
+    this.length = 0;
+    this.nextPart = 0;
+    this.exact = true;
+    this.#parts.length = 0;
+  }
+
+  /** The last row takes the place of this one. */
+  remove(row: number): void {
+    const last = --this.length;
+    for (const name of ["packet", "first", "last", "packets", "bytes", "lost", "gaps"] as const)
+      this[name][row] = this[name][last] as number;
+    this.meta.copyWithin(row * 8, last * 8, last * 8 + 8);
+    this.tags.copyWithin(row * 8, last * 8, last * 8 + 8);
+    this.sci.copyWithin(row * 2, last * 2, last * 2 + 2);
+    this.source.copyWithin(row * 4, last * 4, last * 4 + 4);
+    this.destination.copyWithin(row * 4, last * 4, last * 4 + 4);
+  }
+
   /** int64 less the base, by halves: a BigInt for each would cost more than all the rest. */
   #times(words: Int32Array, into: Float64Array): void {
     const low = Number(this.baseNs & 0xffff_ffffn);

@@ -57,9 +57,9 @@ class Shape {
   readonly #values: unknown[];
   #used = 0;
 
-  constructor(db: Database, columns: readonly string[]) {
+  constructor(db: Database, table: string, columns: readonly string[]) {
     const row = `(${columns.map(() => "?").join(", ")})`;
-    const insert = `INSERT INTO flows (${columns.join(", ")}) VALUES `;
+    const insert = `INSERT INTO ${table} (${columns.join(", ")}) VALUES `;
     this.#one = db.prepare(insert + row);
     this.#many = db.prepare(insert + Array.from({ length: rowsAtOnce }, () => row).join(", "));
     this.#width = columns.length;
@@ -91,12 +91,12 @@ class Shape {
 export class FlowInsert {
   readonly #shapes: Shape[];
 
-  constructor(db: Database) {
+  constructor(db: Database, table = "flows") {
     const own = [["sci", "an"], ["spi"], ["source_port", "destination_port"]];
     // Bit 0: with tags and flags; bit 1: with losses; the rest: which keys.
     this.#shapes = Array.from({ length: 12 }, (_, shape) => {
       const kind = shape >> 2;
-      return new Shape(db, [
+      return new Shape(db, table, [
         ...always,
         ...(own[kind] as string[]),
         ...(kind < 2 ? sequence : []),

@@ -2,7 +2,7 @@
 // to SQL never come here.
 import type { Operator, Term } from "#domain/filter.ts";
 import { prefixMask, type Network } from "#domain/network.ts";
-import { flowEnds, protocols } from "#domain/vocabulary.ts";
+import { evictedEnds, flowEnds, protocols } from "#domain/vocabulary.ts";
 import type { FlowIndex } from "./flow-index.ts";
 
 type Test = (row: number) => boolean;
@@ -211,7 +211,8 @@ export function matchTerm(index: FlowIndex, term: Term): Match {
       );
     }
     case "flag": {
-      const at = { evicted: 1, ipv6: 2, natt: 4, wrapped: 5 }[term.field as string];
+      const at = { ipv6: 2, natt: 4, wrapped: 5 }[term.field as string];
+      if (term.field === "evicted") return matchByte(meta, 1, (byte) => evictedEnds.includes(byte) === term.on);
       if (at === undefined) throw new Error(`${term.field} is not indexed`);
       return matchByte(meta, at, (byte) => (byte !== 0) === term.on);
     }

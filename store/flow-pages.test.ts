@@ -12,6 +12,7 @@ import { BatchInsert } from "./batch-insert.ts";
 import { FlowPages, type FlowPage, type FlowQuery } from "./flow-pages.ts";
 import { planFlows } from "./flow-plan.ts";
 import { firstInOrder } from "./flow-select.ts";
+import { LiveFlows } from "./live-flows.ts";
 import { flowBatch, type MadeFlow } from "./made-records.ts";
 import { openForWriting } from "./open.ts";
 
@@ -37,6 +38,9 @@ function made(packet: number, random: () => number): MadeFlow {
   }; // biome-ignore format: one flow
 }
 
+const pagesOf = (database: Database.Database, limit: number): FlowPages =>
+  new FlowPages(database, limit, new LiveFlows(database, limit));
+
 let folder: string;
 let db: Database.Database;
 let columns: FlowPages;
@@ -59,8 +63,8 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "tapline-pages-"));
   db = openForWriting(join(folder, "x.db"));
   insert = new BatchInsert(db);
-  columns = new FlowPages(db, 1_000_000);
-  sql = new FlowPages(new Database(join(folder, "x.db")), 0); // nothing may be held in memory: all goes to SQL
+  columns = pagesOf(db, 1_000_000);
+  sql = pagesOf(new Database(join(folder, "x.db")), 0); // nothing may be held in memory: all goes to SQL
   for (let run = 0; run < 2; run++) {
     packet = 0;
     insert.begin({ source: "x", options: {} });
@@ -153,7 +157,7 @@ describe("a flow list", () => {
   });
 
   test("forgets the run longest unused when memory is short, and answers the same", () => {
-    const tight = new FlowPages(new Database(join(folder, "x.db")), 600);
+    const tight = pagesOf(new Database(join(folder, "x.db")), 600);
     for (const run of [1, 2, 1, 2]) {
       const query = {
         runs: [run],

@@ -7,6 +7,8 @@ import { FlowIndex } from "./flow-index.ts";
 import { keysOf } from "./flow-match.ts";
 import { planFlows, type FlowPlan } from "./flow-plan.ts";
 import { firstInOrder, selectRows, type After, type Order } from "./flow-select.ts";
+import type { LiveFlows } from "./live-flows.ts";
+import type { LiveRun } from "./live-run.ts";
 import { flowByName, pageOfFlows, type FlowPlace, type FlowRow } from "./queries.ts";
 
 export interface FlowQuery {
@@ -47,11 +49,13 @@ export class FlowPages {
   readonly #db: Database;
   /** flows held in memory over all runs; the runs longest unused make room */
   readonly #limit: number;
+  readonly #live: LiveFlows;
   readonly #indices = new Map<number, FlowIndex>();
 
-  constructor(db: Database, limit: number) {
+  constructor(db: Database, limit: number, live: LiveFlows) {
     this.#db = db;
     this.#limit = limit;
+    this.#live = live;
     let spelled = "";
     let network: Network | undefined;
     db.function("in_network", { deterministic: true }, (address: unknown, text: unknown) => {
@@ -61,31 +65,59 @@ export class FlowPages {
     });
   }
 
-  /** Of one moment: retention may delete flows while they are looked for. */
+  /** Of one moment: active flows end, and retention may delete flows, while they are looked for. */
   page(query: FlowQuery): FlowPage {
-    return this.#db.transaction(() => this.#page(query))();
+    return this.#live.ask(() => this.#page(query));
   }
 
   #page(query: FlowQuery): FlowPage {
-    const flows = query.runs.reduce((sum, run) => sum + this.#kept(run), 0);
-    let plan = planFlows(query.filter, query.sort.by, flows, this.#limit);
-    const indices = plan.indexed ? query.runs.map((run) => this.#index(run)) : [];
+    const lives = this.#live.of(query.runs);
+    const ended = query.runs.reduce((sum, run) => sum + this.#kept(run), 0);
+    const flows = lives.reduce((sum, { index }) => sum + index.length, ended);
+    let plan: FlowPlan = this.#live.spilled
+      ? {
+          indexed: false,
+          note: `more flows are active than the ${this.#limit} that are indexed in memory: every flow was read`,
+        }
+      : planFlows(query.filter, query.sort.by, flows, this.#limit);
+    const indices = plan.indexed
+      ? [...query.runs.map((run) => this.#index(run)), ...lives.map(({ index }) => index)]
+      : [];
     if (plan.indexed && !indices.every((index) => index.exact))
       plan = {
         indexed: false,
         note: "the capture spans more than 104 days, more than the index holds to the nanosecond: every flow of the run was read",
       };
-    const found = plan.indexed ? this.#byColumns(indices, query) : this.#bySql(query);
+    const found = plan.indexed ? this.#byColumns(indices, query) : this.#bySql(query, this.#live.table(lives));
     const more = found.places.length > query.limit;
     const places = more ? found.places.slice(0, query.limit) : found.places;
-    const read = this.#db.prepare<[number, number], FlowRow>(flowByName);
-    const rows = places.map(({ run, packet }) => read.get(run, packet));
     return {
-      flows: rows.filter((row) => row !== undefined),
+      flows: this.#rows(places, lives),
       total: found.total,
       next: more ? (places.at(-1) ?? null) : null,
       plan,
     };
+  }
+
+  #rows(places: readonly FlowPlace[], lives: readonly LiveRun[]): FlowRow[] {
+    const active = new Map<string, FlowRow>();
+    for (const live of lives) {
+      const packets = places.filter(({ run, packet }) => run === live.run && live.rowOf(packet) !== undefined);
+      const rows = this.#live.rows(
+        live,
+        packets.map(({ packet }) => packet),
+      );
+      for (const row of rows) active.set(`${row.run}-${row.packet}`, row);
+    }
+    const read = this.#db.prepare<[number, number], FlowRow>(flowByName("main.flows"));
+    return places
+      .map(({ run, packet }) => active.get(`${run}-${packet}`) ?? read.get(run, packet) ?? this.#live.row(run, packet))
+      .filter((row) => row !== undefined);
+  }
+
+  /** Runs that are still written: their columns are loaded again when somebody asks. */
+  letGo(runs: readonly number[]): void {
+    for (const run of runs) this.#indices.delete(run);
   }
 
   #byColumns(indices: readonly FlowIndex[], query: FlowQuery): Found {
@@ -125,8 +157,8 @@ export class FlowPages {
     });
   }
 
-  #bySql({ runs, filter, sort, after, limit }: FlowQuery): Found {
-    const sql = pageOfFlows(runs, filter, sort.by, sort.descending, after, limit + 1);
+  #bySql({ runs, filter, sort, after, limit }: FlowQuery, table: string): Found {
+    const sql = pageOfFlows(runs, filter, sort.by, sort.descending, after, limit + 1, table);
     const rows = this.#db.prepare<unknown[], { run: number; packet: number; key: string }>(sql.text).all(...sql.values);
     return {
       total: null,

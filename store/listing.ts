@@ -36,14 +36,16 @@ export class Listing implements Disposable {
   gaps(runs: readonly number[], filter: Filter, sort: GapSort, limit: number): GapOfFlow[] {
     const where = whereFlow(filter);
     const order = sort === "size" ? "g.last - g.first DESC, g.noticed_ns" : "g.noticed_ns";
-    return this.#db
-      .prepare<unknown[], GapOfFlow>(
-        `SELECT g.run, g.packet, g.segment, g.first, g.last, CAST(g.noticed_ns AS TEXT) AS noticed_ns, CAST(g.confirmed_ns AS TEXT) AS confirmed_ns,
+    return this.#reads.withActive(runs, (flows) =>
+      this.#db
+        .prepare<unknown[], GapOfFlow>(
+          `SELECT g.run, g.packet, g.segment, g.first, g.last, CAST(g.noticed_ns AS TEXT) AS noticed_ns, CAST(g.confirmed_ns AS TEXT) AS confirmed_ns,
            g.jump, g.suspect, f.protocol, f.source, f.destination, f.sci, f.an, f.spi, f.outer_vlan, f.inner_vlan
-         FROM gaps g JOIN (SELECT * FROM flows WHERE run IN (${marks(runs)}) AND ${where.text}) f USING (run, packet)
+         FROM gaps g JOIN (SELECT * FROM ${flows} WHERE run IN (${marks(runs)}) AND ${where.text}) f USING (run, packet)
          WHERE g.run IN (${marks(runs)}) ORDER BY ${order}, g.run, g.packet, g.segment, g.first LIMIT ?`,
-      )
-      .all(...runs, ...where.values, ...runs, limit);
+        )
+        .all(...runs, ...where.values, ...runs, limit),
+    );
   }
 
   [Symbol.dispose](): void {

@@ -2,7 +2,7 @@
 import type { Filter, Term } from "#domain/filter.ts";
 import type { FlowField, SortField } from "#domain/flow-fields.ts";
 import { networkText } from "#domain/network.ts";
-import { flowEnds, protocols } from "#domain/vocabulary.ts";
+import { evictedEnds, flowEnds, protocols } from "#domain/vocabulary.ts";
 
 export type SqlValue = number | bigint | string;
 export interface Sql {
@@ -35,7 +35,7 @@ const columnsOf = (field: FlowField): readonly string[] => {
 }; // biome-ignore format: a table
 
 const flags = {
-  evicted: "ended <> 0",
+  evicted: `ended IN (${evictedEnds.join(", ")})`,
   jump: "jumps > 0",
   restart: "restarts > 0",
   wrapped: "wrapped = 1",
@@ -94,24 +94,25 @@ export function pageOfFlows(
   descending: boolean,
   after: FlowPlace | undefined,
   limit: number,
+  table = "flows",
 ): Sql {
   const where = whereFlow(filter);
   const key = sortColumn(sort);
   const beyond = after ? ` AND (${key} ${descending ? "<" : ">"} ? OR (${key} = ? AND (run, packet) > (?, ?)))` : "";
   return {
-    text: `SELECT run, packet, CAST(${key} AS TEXT) AS key FROM flows WHERE run IN (${marks(runs.length)}) AND ${where.text}${beyond}
+    text: `SELECT run, packet, CAST(${key} AS TEXT) AS key FROM ${table} WHERE run IN (${marks(runs.length)}) AND ${where.text}${beyond}
 ORDER BY ${key}${descending ? " DESC" : ""}, run, packet LIMIT ?`,
     values: [...runs, ...where.values, ...(after ? [after.key, after.key, after.run, after.packet] : []), limit],
   };
 }
 
 /** One flow as the API tells it; times as text, because a number would lose nanoseconds. */
-export const flowByName = `SELECT run, packet, protocol, ended, source, destination,
+export const flowByName = (table = "flows"): string => `SELECT run, packet, protocol, ended, source, destination,
   CAST(first_ns AS TEXT) AS first_ns, CAST(last_ns AS TEXT) AS last_ns, last_ns - first_ns AS duration_ns,
   packets, bytes, min_inter_arrival_ns, max_inter_arrival_ns, sci, an, spi, source_port, destination_port, outer_vlan, inner_vlan,
   ipv6, natt, wrapped, first_sequence, last_sequence, expected, unique_packets, reordered, duplicate, late, lost, pending,
   jumps, outliers, restarts, gaps, min_gap, max_gap
-FROM flows WHERE run = ? AND packet = ?`;
+FROM ${table} WHERE run = ? AND packet = ?`;
 
 export interface FlowRow {
   readonly run: number;

@@ -41,10 +41,15 @@ const answer = (work: () => unknown): boolean => {
   }
 };
 
+/** How long after the last question memory is kept for the next. */
+const idleMs = 30_000;
+
 const opened = answer(() => {
   const db = openForReading(path);
   const reads = new Reads(db, flowsInMemory);
+  const letGo = setTimeout(() => reads.letGo(), idleMs).unref();
   port.on("message", ({ name, args }: ReaderRequest) => {
+    letGo.refresh();
     answer(() => {
       if (name === "close") return void db.close();
       if (name === "flowText") {

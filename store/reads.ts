@@ -3,6 +3,8 @@ import type { Database } from "better-sqlite3";
 import type { Filter, Operator } from "#domain/filter.ts";
 import type { BlindReason } from "#domain/vocabulary.ts";
 import { FlowPages, type FlowPage, type FlowQuery } from "./flow-pages.ts";
+import { LiveFlows } from "./live-flows.ts";
+import { addTotals } from "./live-run.ts";
 import { flowByName, type FlowRow } from "./queries.ts";
 
 /** A row of `runs`; times in ns as text. */
@@ -132,10 +134,18 @@ const holds: Readonly<Record<Operator, (a: number, b: number) => boolean>> = {
 export class Reads {
   readonly #db: Database;
   readonly #pages: FlowPages;
+  readonly #live: LiveFlows;
 
-  constructor(db: Database, flowsInMemory: number) {
+  /** `now`: wall clock, ms. */
+  constructor(db: Database, flowsInMemory: number, now?: () => number) {
     this.#db = db;
-    this.#pages = new FlowPages(db, flowsInMemory);
+    this.#live = new LiveFlows(db, flowsInMemory, now);
+    this.#pages = new FlowPages(db, flowsInMemory, this.#live);
+  }
+
+  /** Nobody has asked for a while: what changes all the time is not kept in memory for them. */
+  letGo(): void {
+    this.#pages.letGo(this.#live.letGo());
   }
 
   /** Newest first. */
@@ -168,11 +178,20 @@ export class Reads {
   }
 
   totals(runs: readonly number[]): TotalRow[] {
-    return this.#db
-      .prepare<unknown[], TotalRow>(
-        `SELECT ${totalColumns} FROM totals WHERE run IN (${marks(runs)}) ORDER BY run, protocol`,
-      )
-      .all(...runs);
+    return this.#live.ask(() => {
+      const active = this.#live.totals(runs);
+      const ended = this.#db
+        .prepare<unknown[], TotalRow>(
+          `SELECT ${totalColumns} FROM totals WHERE run IN (${marks(runs)}) ORDER BY run, protocol`,
+        )
+        .all(...runs);
+      return active.length > 0 ? addTotals(ended, active) : ended;
+    });
+  }
+
+  /** What `work` returns of a table that has the columns of flows, with the runs' active flows among its rows. */
+  withActive<T>(runs: readonly number[], work: (table: string) => T): T {
+    return this.#live.ask(() => work(this.#live.table(this.#live.of(runs))));
   }
 
   flowPage(query: FlowQuery): FlowPage {
@@ -180,7 +199,12 @@ export class Reads {
   }
 
   flow(run: number, packet: number): { readonly flow: FlowRow; readonly links: readonly LinkRow[] } | null {
-    const flow = this.#db.prepare<unknown[], FlowRow>(flowByName).get(run, packet);
+    const flow = this.#live.ask(() => {
+      this.#live.of([run]);
+      return (
+        this.#db.prepare<unknown[], FlowRow>(flowByName("main.flows")).get(run, packet) ?? this.#live.row(run, packet)
+      );
+    });
     if (!flow) return null;
     const links = this.#db
       .prepare<unknown[], LinkRow>(

@@ -8,6 +8,7 @@ import type { Sort } from "#domain/flow-fields.ts";
 import { parseFilter } from "#domain/filter.ts";
 import { BatchInsert } from "./batch-insert.ts";
 import { FlowPages } from "./flow-pages.ts";
+import { LiveFlows } from "./live-flows.ts";
 import { flowBatch, gapBatch, linkBatch, madeSummary } from "./made-records.ts";
 import { openForReading, openForWriting, unendingWal } from "./open.ts";
 import { StoreReader } from "./reader.ts";
@@ -101,7 +102,7 @@ describe("a sensor's database", () => {
   test("stays within its size for a week, and answers right throughout", () => {
     const MiB = 6;
     using made = new Made({ MiB });
-    const pages = new FlowPages(made.reader, 1_000_000);
+    const pages = new FlowPages(made.reader, 1_000_000, new LiveFlows(made.reader, 1_000_000));
     const steps: number[] = [];
     let largestFile = 0;
     let largestWal = 0;
@@ -182,7 +183,7 @@ describe("a sensor's database", () => {
 
   test("a list that is paged while flows are deleted skips none that stays and repeats none", () => {
     using made = new Made({ days: 100 });
-    const pages = new FlowPages(made.reader, 1_000_000);
+    const pages = new FlowPages(made.reader, 1_000_000, new LiveFlows(made.reader, 1_000_000));
     for (const descending of [false, true]) {
       for (let batch = 0; batch < 20; batch++) {
         made.now += 60n * minute;

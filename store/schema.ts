@@ -216,7 +216,11 @@ CREATE TABLE gap_keys (
 ) STRICT;
 `;
 
-export const migrations: readonly string[] = [first, totals, unending];
+const liveEnds = `
+INSERT INTO flow_ends VALUES (3, 'active'), (4, 'interrupted');
+`;
+
+export const migrations: readonly string[] = [first, totals, unending, liveEnds];
 export const schemaVersion = migrations.length;
 
 /** Brings an open database to `target` in one transaction: all of it or nothing. */

@@ -5,6 +5,7 @@ import type { AnalysisSummary, Blind, ResultBatch } from "#domain/analysis.ts";
 import { holdLock } from "./agent-lock.ts";
 import { BatchInsert, wallClock } from "./batch-insert.ts";
 import { isRefusal, posted, storeError, type PostedError } from "./failure.ts";
+import { recoverLive, removeLive } from "./live-recovery.ts";
 import { finish, openForWriting } from "./open.ts";
 import { Retention, type RetentionLimits } from "./retention.ts";
 import type { RunStart } from "./run-record.ts";
@@ -51,10 +52,16 @@ const answer = (work: () => number, records?: () => ArrayBuffer): boolean => {
   }
 };
 
-const open = (failed: () => void, unending: boolean): Database => {
+/** With what a process that died left beside it. */
+const open = (failed: () => void, unending: boolean): { db: Database; insert: BatchInsert } => {
+  let db: Database | undefined;
   try {
-    return openForWriting(path, { busyMs, unending, owner: patient });
+    db = openForWriting(path, { busyMs, unending, owner: patient });
+    const insert = new BatchInsert(db, { retained: limits !== undefined });
+    recoverLive(db, insert);
+    return { db, insert };
   } catch (cause) {
+    db?.close();
     failed();
     throw cause;
   }
@@ -63,8 +70,7 @@ const open = (failed: () => void, unending: boolean): Database => {
 const opened = answer(() => {
   const unending = patient || limits !== undefined;
   const lock = patient ? holdLock(path) : undefined;
-  const db = open(() => lock?.close(), unending);
-  const insert = new BatchInsert(db, { retained: limits !== undefined });
+  const { db, insert } = open(() => lock?.close(), unending);
   const retention = new Retention(db, wallClock, limits);
   const upkeep = new Upkeep(db, path, retention);
 
@@ -103,6 +109,7 @@ const opened = answer(() => {
         break;
       case "finish":
         insert.finish(request.summary);
+        removeLive(db, insert.run); // each of its flows has a row now
     }
     return 0;
   };

@@ -49,6 +49,7 @@ export class StoreWriter {
   /** Requests not answered yet, in order. */
   readonly #waiting: Waiting[] = [];
   #outstanding = 0;
+  #settled = 0;
   #ended = false;
   #room: (() => void)[] = [];
   /** The first thing that went wrong; nothing is written after it, except by the patient. */
@@ -108,6 +109,7 @@ export class StoreWriter {
       .catch(() => {}) // kept in #failure, which this and every later call throws
       .finally(() => {
         this.#outstanding--;
+        this.#settled++;
         for (const go of this.#room.splice(0)) go();
       });
     while (this.#outstanding >= outstandingLimit) await new Promise<void>((resolve) => this.#room.push(resolve));
@@ -117,7 +119,7 @@ export class StoreWriter {
   /** Times in which an interface was not watched. One that goes on is told again with a later end. */
   async blind(rows: readonly Blind[]): Promise<void> {
     if (this.#patience) this.#patience.blind(rows);
-    else await this.#ask({ do: "blind", rows });
+    else await this.#ask({ do: "blind", rows }).finally(() => this.#settled++);
   }
 
   /** Stores the figures of a run that goes on, about once a second: what a killed process leaves behind. */
@@ -129,6 +131,11 @@ export class StoreWriter {
   /** Holds from the next batch on. Of a writer that was opened with a retention, or patient. */
   async setRetention(limits: RetentionLimits): Promise<void> {
     await this.#ask({ do: "retention", limits });
+  }
+
+  /** Batches and blind times handed over, from the first on, that are in the database or lost for good. */
+  get settled(): number {
+    return this.#patience?.settled ?? this.#settled;
   }
 
   /** Waits for every batch, then stores the summary. On a full disk it rejects: what waited is dropped and counted. */

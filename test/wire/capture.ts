@@ -1,4 +1,5 @@
 // `tapline analyze INTERFACE` as a person runs it, in the receiving namespace: started, fed, stopped by Ctrl-C, read.
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -75,23 +76,7 @@ export async function captureAs(
   const folder = await mkdtemp(join(tmpdir(), "tapline-wire-"));
   try {
     const database = join(folder, "wire.db");
-    const [command, ...before] = [...launch, node, main];
-    const child = network.start(
-      network.receiver,
-      command,
-      ...before,
-      "analyze",
-      network.far,
-      database,
-      "--json",
-      ...options,
-    );
-    const output: string[] = [];
-    const problems: string[] = [];
-    child.stdout?.setEncoding("utf8").on("data", (text: string) => output.push(text));
-    child.stderr?.setEncoding("utf8").on("data", (text: string) => problems.push(text));
-    const ended = once(child, "exit") as Promise<[number | null]>;
-    await ready(network, ended, problems);
+    const { child, ended, output, problems } = await startCapture(launch, network, database, ...options);
     await act(child.pid ?? 0);
     child.kill("SIGINT");
     const [code] = await ended;
@@ -104,6 +89,33 @@ export async function captureAs(
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Resolves when the capture is on. */
+export async function startCapture(
+  launch: readonly string[],
+  network: Network,
+  database: string,
+  ...options: string[]
+): Promise<{ child: ChildProcess; ended: Promise<[number | null]>; output: string[]; problems: string[] }> {
+  const [command, ...before] = [...launch, node, main];
+  const child = network.start(
+    network.receiver,
+    command,
+    ...before,
+    "analyze",
+    network.far,
+    database,
+    "--json",
+    ...options,
+  );
+  const output: string[] = [];
+  const problems: string[] = [];
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => output.push(text));
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => problems.push(text));
+  const ended = once(child, "exit") as Promise<[number | null]>;
+  await ready(network, ended, problems);
+  return { child, ended, output, problems };
 }
 
 /** The capture is on when its interface is in promiscuous mode. */

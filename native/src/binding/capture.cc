@@ -101,6 +101,7 @@ Napi::Object figures(Napi::Env env, const LiveSnapshot& s) {
   out.Set("linksDropped", static_cast<double>(s.all.flows.links_dropped));
   out.Set("tombstonesDropped", static_cast<double>(s.all.tombstones_dropped));
   out.Set("settledEarly", static_cast<double>(s.all.settled_early));
+  out.Set("liveWriteErrors", static_cast<double>(s.all.flows.live_errors));
   out.Set("peakFlows", static_cast<double>(s.all.flows.peak));
   out.Set("waitedNs", static_cast<double>(s.waited_ns));
   out.Set("ebpf", s.ebpf);
@@ -211,6 +212,17 @@ Napi::Value capture(const Napi::CallbackInfo& info) {
   out.Set("figures", Napi::Function::New(env, [running](const Napi::CallbackInfo& call) -> Napi::Value {
             if (!running->engine) return call.Env().Null();
             return figures(call.Env(), running->engine->snapshot());
+          }));
+  out.Set(
+      "keepLive", Napi::Function::New(env, [running](const Napi::CallbackInfo& call) {
+        const auto in = call[0].As<Napi::Object>();
+        bool lossless;
+        if (running->engine)
+          running->engine->keep_live({in.Get("database").ToString().Utf8Value(), in.Get("run").ToNumber().Uint32Value(),
+                                      in.Get("startedNs").As<Napi::BigInt>().Int64Value(&lossless)});
+      }));
+  out.Set("stored", Napi::Function::New(env, [running](const Napi::CallbackInfo& call) {
+            if (running->engine) running->engine->outbox().store(call[0].ToNumber().Int64Value());
           }));
   if (!running->engine) {
     settler->settle([status](Napi::Env e, bool& failed) {

@@ -66,6 +66,7 @@ struct MemberFigures {
     flows.gaps += member.flows.gaps;
     flows.cap_evictions += member.flows.cap_evictions;
     flows.links_dropped += member.flows.links_dropped;
+    flows.live_errors += member.flows.live_errors;
     flows.peak += member.flows.peak;
     for (size_t i = 0; i < totals.size(); i++) totals[i] += member.totals[i];
     stages += member.stages;

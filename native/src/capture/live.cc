@@ -7,8 +7,6 @@
 
 #include <algorithm>
 
-#include "flow/links.h"
-
 namespace tapline {
 
 namespace {
@@ -27,14 +25,15 @@ bool comes_later(const CaptureStatus& status) {
 LiveCapture::LiveCapture(const LiveOptions& options)
     : options_(options),
       outbox_(kOutbox),
+      live_files_(outbox_),
       clock_(RunClock::read()),
       blinds_(outbox_),
-      around_{{outbox_, blinds_, clock_, HashSeed::random(), int64_t{options.ring.retire_ms} * 1'000'000},
+      around_{{outbox_, blinds_, clock_, HashSeed::random(), int64_t{options.ring.retire_ms} * 1'000'000, latest_,
+               live_files_},
               numbers_,
               program_,
               options.ring,
-              options.threads,
-              ended_},
+              options.threads},
       wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       limits_(options.limits),
       filter_(options.filter) {}
@@ -50,6 +49,7 @@ std::unique_ptr<LiveCapture> LiveCapture::open(const LiveOptions& options, Captu
   std::unique_ptr<LiveCapture> live(new LiveCapture(options));
   live->program_.load();  // where BPF is not allowed the classic program does, and the figures say so
   status = live->links_.open();
+  if (status.ok() && !live->latest_.allocated()) status = {"OUT_OF_MEMORY", "the table of links could not be reserved"};
   if (status.ok()) status = Filter::check(options.filter);
   for (const PortOptions& port : options.ports) {
     if (status.ok()) status = live->admit(port);
@@ -248,6 +248,7 @@ void LiveCapture::keep() {
     });
     if (leaving_.size() != before) share_out();
     blinds_.flush(clock_.now());
+    live_files_.tidy();
   }
   end();
 }
@@ -255,7 +256,6 @@ void LiveCapture::keep() {
 void LiveCapture::end() {
   for (auto& port : ports_) port->close_doors();
   for (auto& port : ports_) port->end_members();
-  link_associations(std::move(ended_), outbox_);
   blinds_.finish(clock_.now());
   std::deque<Change> refused;
   {
@@ -280,6 +280,7 @@ LiveSnapshot LiveCapture::snapshot() {
   out.limits = limits_;
   out.filter = filter_;
   for (auto& port : ports_) out.ports.push_back(port->row(out.members, out.all));
+  out.all.flows.links_dropped += latest_.forgotten();
   return out;
 }
 

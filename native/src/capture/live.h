@@ -58,6 +58,9 @@ class LiveCapture {
   EngineProgress progress();
   Outbox& outbox() noexcept { return outbox_; }
 
+  /// From now on each member keeps its flows in a file of its own (flow/live_file.h). Once.
+  void keep_live(const LiveFlows& run) { live_files_.begin(run); }
+
  private:
   explicit LiveCapture(const LiveOptions& options);
   void post(std::function<void()> change, Answer answer);
@@ -75,12 +78,13 @@ class LiveCapture {
 
   const LiveOptions options_;
   Outbox outbox_;
+  LatestFlows latest_;
+  LiveFiles live_files_;
   RunClock clock_;
   BlindLog blinds_;
   MemberNumbers numbers_;
   FanoutProgram program_;
   LinkList links_;
-  std::vector<Association> ended_;
   PortSurroundings around_;
   int wake_fd_ = -1;
   bool running_ = false;

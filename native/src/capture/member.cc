@@ -35,7 +35,7 @@ unsigned MemberNumbers::take() noexcept {
 void MemberNumbers::give(unsigned number, uint64_t frames) noexcept { places_[number] = {false, frames}; }
 
 Member::Member(const Place& place, const FlowLimits& limits, const MemberSurroundings& around)
-    : place_(place), around_(around), table_(limits, around.outbox), wanted_(limits) {}
+    : place_(place), around_(around), table_(limits, around.outbox, &around.latest), wanted_(limits) {}
 
 Member::~Member() { join(); }
 
@@ -76,7 +76,8 @@ void Member::run() {
   for (;;) {
     obey();
     const Phase phase = phase_.load(std::memory_order_acquire);
-    const int64_t now = around_.clock.now();
+    const RunClock::Reading reading = RunClock::read();
+    const int64_t now = around_.clock.now(reading);
     if (now - published >= kPublishNs) {
       // Time passes without packets too, a little behind the wall so that none still in the ring is overtaken.
       clock_ = std::max(clock_, now - kBehindWallNs);
@@ -85,6 +86,7 @@ void Member::run() {
       published = now;
     }
     if (phase == Phase::kEnding) break;
+    keep_flows(reading.wall);
     if (phase == Phase::kAway) {
       poll(nullptr, 0, kPollMs);
     } else if (phase == Phase::kDraining) {
@@ -96,6 +98,15 @@ void Member::run() {
   table_.finish(std::max(clock_, around_.clock.now()));
   publish(false);
   phase_.store(Phase::kEnded, std::memory_order_release);
+}
+
+/// By the wall clock: readers compare it with theirs to tell a capture that has died.
+void Member::keep_flows(int64_t wall) {
+  if (live_file_ < 0 && around_.live_files.begun()) {
+    live_file_ = around_.live_files.take_number();
+    table_.keep_live(around_.live_files.run(), static_cast<unsigned>(live_file_));
+  }
+  table_.keep(wall);
 }
 
 /// Waits for frames, and notices when the interface went down.

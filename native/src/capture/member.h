@@ -5,12 +5,12 @@
 #include <cstdint>
 #include <limits>
 #include <mutex>
-#include <span>
 #include <thread>
 #include <vector>
 
 #include "capture/blind_log.h"
 #include "capture/figures.h"
+#include "capture/live_files.h"
 #include "capture/placement.h"
 #include "capture/ring.h"
 #include "capture/run_clock.h"
@@ -46,6 +46,8 @@ struct MemberSurroundings {
   RunClock& clock;
   HashSeed seed;
   int64_t retire_ns;  ///< until the kernel hands on a block that is not full
+  LatestFlows& latest;
+  LiveFiles& live_files;
 };
 
 class Member {
@@ -85,12 +87,14 @@ class Member {
 
   // After it has ended.
   uint64_t frames() const noexcept { return place_.frames_before + frames_; }
-  std::span<const Association> associations() const noexcept { return table_.associations(); }
+  /// Of its live file; negative when it had none.
+  int64_t live_file() const noexcept { return live_file_; }
 
  private:
   enum class Phase : uint8_t { kAway, kWatching, kDraining, kEnding, kEnded };
 
   void run();
+  void keep_flows(int64_t wall);
   bool take_block();
   void take(const RingFrame& frame, int64_t now);
   void look_for_failure();
@@ -117,6 +121,7 @@ class Member {
   uint64_t in_block_ = 0;
   PortCounts counts_;
   Stages stages_;
+  int64_t live_file_ = -1;
 
   std::atomic<uint32_t> wishes_{0};  ///< limits that were set
   uint32_t obeyed_ = 0;

@@ -10,7 +10,6 @@ namespace tapline {
 namespace {
 constexpr uint16_t kEthernet = 1;
 constexpr int64_t kTryAgainNs = 1'000'000'000;
-constexpr size_t kAssociations = size_t{1} << 22;
 
 BlindReason reason_of(PortState state) noexcept {
   if (state == PortState::Down) return BlindReason::Down;
@@ -200,18 +199,14 @@ bool Port::end_step() {
   return !retiring_;
 }
 
-/// They have ended: their counts stay with the port, their numbers are free, their flows may be linked to others.
+/// They have ended: their counts stay with the port, their numbers are free, their live files go once all is stored.
 void Port::drop_members() {
-  std::vector<Association>& ended = around_.ended;
   for (auto& member : members_) {
     member->join();
     around_.numbers.give(member->place().number, member->frames());
-    const auto some = member->associations();
-    const size_t room = std::min(some.size(), kAssociations - std::min(kAssociations, ended.size()));
-    ended.insert(ended.end(), some.begin(), some.begin() + static_cast<ptrdiff_t>(room));
+    if (member->live_file() >= 0) around_.members.live_files.leave(static_cast<unsigned>(member->live_file()));
     const std::lock_guard lock(mutex_);
     past_ += member->figures();
-    past_.flows.links_dropped += some.size() - room;
   }
   const std::lock_guard lock(mutex_);
   members_.clear();
@@ -274,11 +269,7 @@ void Port::end_members() {
     }
     if (!ending_) member->end();
   }
-  for (auto& member : members_) {
-    member->join();
-    const auto some = member->associations();
-    around_.ended.insert(around_.ended.end(), some.begin(), some.end());
-  }
+  for (auto& member : members_) member->join();
 }
 
 PortRow Port::row(std::vector<MemberRow>& members, MemberFigures& sum) {

@@ -27,7 +27,6 @@ struct PortSurroundings {
   const FanoutProgram& program;
   RingOptions ring;
   unsigned threads;
-  std::vector<Association>& ended;  ///< of members that have ended: candidates for links
 };
 
 class Port {

@@ -17,6 +17,9 @@ constexpr unsigned kVictimLooks = 1024;
 constexpr size_t kTrimmedPerTick = 1u << 15;
 constexpr size_t kIndexAhead = 16;
 constexpr size_t kFlowAhead = 8;
+constexpr int64_t kKeepNs = 1'000'000'000;  ///< in which each flow is visited once for the live file
+constexpr int64_t kKeepPauseNs = 100'000'000;
+constexpr uint32_t kBridge = 8;  ///< unchanged slots that are written rather than begin another write
 
 bool sequenced(Protocol p) noexcept { return p <= Protocol::Ah; }
 uint32_t tag_of(const Packet& p) noexcept { return static_cast<uint32_t>(p.hash >> 32); }
@@ -29,7 +32,7 @@ uint64_t mix(uint64_t a, uint64_t b) noexcept {
 }
 }  // namespace
 
-FlowTable::FlowTable(const FlowLimits& limits, Outbox& outbox)
+FlowTable::FlowTable(const FlowLimits& limits, Outbox& outbox, LatestFlows* latest)
     : limits_(limits),
       hot_(limits.max_flows),
       cold_(limits.max_flows),
@@ -40,7 +43,8 @@ FlowTable::FlowTable(const FlowLimits& limits, Outbox& outbox)
       flows_out_(ResultKind::kFlows, outbox),
       gaps_out_(ResultKind::kGaps, outbox),
       links_out_(ResultKind::kLinks, outbox),
-      associations_(kAssociations) {}
+      associations_(latest ? 1 : kAssociations),
+      latest_(latest) {}
 
 void FlowTable::follow(std::span<const Packet> packets, int64_t clock_floor, int64_t time_shift, uint64_t first,
                        std::vector<Tally>& tally) noexcept {
@@ -104,7 +108,7 @@ void FlowTable::one(const Packet& p, int64_t now, uint64_t number, Tally& tally)
     hot.max_inter_arrival = std::max(hot.max_inter_arrival, since);
   }
   hot.last_seen = now;
-  hot.packets_flags += uint64_t{p.segments} << 8;
+  hot.packets_flags = (hot.packets_flags + (uint64_t{p.segments} << 8)) | kChanged;
   hot.bytes += p.wire_length;
   Totals& totals = totals_[static_cast<size_t>(p.protocol)];
   totals.packets += p.segments;
@@ -211,10 +215,6 @@ uint32_t FlowTable::create(const Packet& p, uint32_t tag, int64_t now, uint64_t 
 
 /// Notes the flow among those that share its SCI, or its pair of addresses.
 void FlowTable::associate(const Packet& p, uint32_t slot, bool resumed) noexcept {
-  if (associated_ == kAssociations) {
-    counts_.links_dropped++;
-    return;
-  }
   const Cold& cold = cold_[slot];
   uint64_t ends = 0;
   if (p.ipv6) {
@@ -228,20 +228,50 @@ void FlowTable::associate(const Packet& p, uint32_t slot, bool resumed) noexcept
   }
   const uint64_t tags = uint64_t{p.vlan[0]} << 32 | uint64_t{p.vlan[1]} << 16 | uint64_t{p.tags} << 8 |
                         uint64_t{p.ipv6} << 7 | uint64_t{cold.meta[0]};
-  associations_[associated_++] = Association{mix(ends, tags), cold.packet, resumed};
+  const uint64_t group = mix(ends, tags);
+  if (latest_) {
+    const uint64_t before = latest_->replace(group, cold.packet);
+    if (before == 0 || resumed) return;
+    LinkRecord& link = links_out_.add();
+    link = LinkRecord{static_cast<double>(cold.packet), static_cast<double>(before), {}};
+    link.meta[0] = static_cast<uint8_t>(LinkKind::Rekey);
+  } else if (associated_ == kAssociations) {
+    counts_.links_dropped++;
+  } else {
+    associations_[associated_++] = Association{group, cold.packet, resumed};
+  }
 }
 
-/// A slot for a new flow. When the cap is reached, the flow longest unseen among a few gives way.
+/// A slot for a new flow. When the cap is reached, the flow longest unseen among a few gives way. With a live file its
+/// slot is not free then, for its record is not stored yet; it is taken all the same rather than more memory.
 uint32_t FlowTable::free_slot(int64_t now) noexcept {
-  if (live_flows_ >= limits_.max_flows) evict_one(now);
-  if (free_ == SlotIndex::kNone) return used_++;
+  if (live_flows_ >= limits_.max_flows) {
+    const uint32_t victim = evict_one(now);
+    if (free_ == SlotIndex::kNone && used_ >= limits_.max_flows) return victim;
+  }
+  if (free_ == SlotIndex::kNone) {
+    if (used_ >= limits_.max_flows) return ended_slot(now);
+    to_visit_ += to_visit_ > 0;
+    return used_++;
+  }
   const uint32_t slot = free_;
   free_ = cold_[slot].next_free;
   return slot;
 }
 
+/// A slot of a flow that has ended, before its record is stored: rather that than a flow that lives. All slots are
+/// either; if none is found among a few, a flow that lives gives way.
+uint32_t FlowTable::ended_slot(int64_t now) noexcept {
+  for (unsigned looks = 0; looks < kVictimSample; looks++) {
+    if (victim_hand_ >= used_) victim_hand_ = 0;
+    const uint32_t slot = victim_hand_++;
+    if (hot_[slot].has(kEnded)) return slot;
+  }
+  return evict_one(now);
+}
+
 /// Looks at a few flows; at few slots, too, once a lowered cap has left holes between them.
-void FlowTable::evict_one(int64_t now) noexcept {
+uint32_t FlowTable::evict_one(int64_t now) noexcept {
   uint32_t victim = SlotIndex::kNone;
   for (unsigned found = 0, looks = 0; found < kVictimSample && (found == 0 || looks < kVictimLooks); looks++) {
     if (victim_hand_ >= used_) victim_hand_ = 0;
@@ -259,6 +289,7 @@ void FlowTable::evict_one(int64_t now) noexcept {
     counts_.cap_evictions++;
     end(victim, FlowEnd::EvictedCap, last);
   }
+  return victim;
 }
 
 /// After the cap was lowered, a few at a time: each eviction is a record.
@@ -292,16 +323,26 @@ void FlowTable::end(uint32_t slot, FlowEnd how, int64_t at) noexcept {
   Hot& hot = hot_[slot];
   Cold& cold = cold_[slot];
   if (hot.has(kHasSequence)) counted(slot, [&] { window_.finish(*cold.sequence, at, *this); });
-  record(slot, how);
+  describe(slot, how, flows_out_.add());
   if (hot.has(kSequenced) && !unsampled(slot)) tombstones_.add(hot.key, cold.tag, hot.hi, hot.last_seen, cold.packet);
   if (hot.has(kHasSequence)) free_sequences_.push_back(cold.sequence);
   index_.erase(cold.tag, slot);
-  hot.packets_flags = 0;
-  cold.next_free = free_;
-  free_ = slot;
   live_flows_--;
+  if (live_file_) {
+    hot.packets_flags = kEnded;
+    cold.ended_in = flows_out_.batch();
+  } else {
+    release(slot);
+  }
 }
 
+void FlowTable::release(uint32_t slot) noexcept {
+  hot_[slot].packets_flags = 0;
+  cold_[slot].next_free = free_;
+  free_ = slot;
+}
+
+/// What flow and gap records share.
 template <typename RecordType>
 void FlowTable::identify(uint32_t slot, FlowEnd how, RecordType& r) const noexcept {
   const Hot& hot = hot_[slot];
@@ -324,10 +365,9 @@ void FlowTable::identify(uint32_t slot, FlowEnd how, RecordType& r) const noexce
   }
 }
 
-void FlowTable::record(uint32_t slot, FlowEnd how) noexcept {
+void FlowTable::describe(uint32_t slot, FlowEnd how, FlowRecord& r) const noexcept {
   const Hot& hot = hot_[slot];
   const Cold& cold = cold_[slot];
-  FlowRecord& r = flows_out_.add();
   r = FlowRecord{};
   identify(slot, how, r);
   r.first_time = cold.first_seen;
@@ -385,7 +425,6 @@ void FlowTable::visit(uint32_t slot, int64_t now) noexcept {
     counts_.cap_evictions++;
     end(slot, FlowEnd::EvictedCap, hot.last_seen);
   }
-  to_visit_ -= to_visit_ > 0;
 }
 
 /// Frees what has been idle, a few slots at a time. Only memory depends on when this runs: an idle flow ends the same
@@ -400,18 +439,103 @@ void FlowTable::sweep(size_t slots, int64_t now) noexcept {
 
 void FlowTable::tick(int64_t now, unsigned share) noexcept {
   for (uint32_t visits = used_ / share + 1; visits > 0 && used_ > 0; visits--) {
-    if (hand_ >= used_) hand_ = 0;
-    Hot& hot = hot_[hand_];
+    if (tick_hand_ >= used_) tick_hand_ = 0;
+    Hot& hot = hot_[tick_hand_];
     if (hot.has(kBusy)) {
-      counted(hand_, [&] { window_.settle(*cold_[hand_].sequence, now, *this); });
+      counted(tick_hand_, [&] { window_.settle(*cold_[tick_hand_].sequence, now, *this); });
+      hot.set(kChanged, true);
     }
-    visit(hand_++, now);
+    visit(tick_hand_++, now);
+    to_visit_ -= to_visit_ > 0;
   }
   trim(kTrimmedPerTick, now);
   flows_out_.flush();
   gaps_out_.flush();
   links_out_.flush();
   live_.lost.store(lost_, std::memory_order_relaxed);
+}
+
+void FlowTable::keep_live(const LiveFlows& flows, unsigned number) {
+  live_file_ = std::make_unique<LiveFile>(flows, number);
+  flows_out_.track();
+}
+
+/// A part of the table that grows with the time since the last call, so that no call takes long: what waits in the ring
+/// meanwhile must fit it. Not so often, though, that each write holds few slots.
+void FlowTable::keep(int64_t wall) noexcept {
+  if (!live_file_) return;
+  const int64_t since = wall < kept_at_ ? kKeepNs : std::min(wall - kept_at_, kKeepNs);
+  const uint64_t due = uint64_t{used_} * static_cast<uint64_t>(since) / kKeepNs;
+  if (due < LiveFile::Batch::kSlots && since < kKeepPauseNs) return;
+  kept_at_ = wall;
+  const uint64_t settled = flows_out_.settled();
+  kept(settled);
+  for (uint64_t visits = std::min<uint64_t>(due + 1, used_); visits > 0; visits--) {
+    if (keep_hand_ >= used_) keep_hand_ = 0;
+    if (!keep_slot(keep_hand_, settled)) break;  // all is on its way to a slow disk: the rest waits
+    keep_hand_++;
+  }
+  if (!gathering_) gathering_ = live_file_->take();
+  if (gathering_) {
+    gathering_->used = used_;
+    submit();
+  }
+  counts_.live_errors = live_file_->errors();
+}
+
+/// Gathers the slot if the file holds something else. Neighbours go in one write, over a few that are unchanged. False
+/// when there is no room.
+bool FlowTable::keep_slot(uint32_t slot, uint64_t settled) noexcept {
+  const bool over = hot_[slot].has(kEnded) && cold_[slot].ended_in <= settled;
+  if (!hot_[slot].has(kChanged) && !over) return true;
+  if (gathering_ && !joins(slot)) submit();
+  if (!gathering_) {
+    gathering_ = live_file_->take();
+    if (!gathering_) return false;
+    gathering_->first = slot;
+  }
+  LiveFile::Batch& batch = *gathering_;
+  for (uint32_t at = batch.first + batch.count; at <= slot; at++) {
+    FlowRecord& r = batch.slots[batch.count++].flow;
+    if (hot_[at].has(kLive)) {
+      describe(at, FlowEnd::Active, r);
+      hot_[at].set(kChanged, false);
+    } else {
+      r.packet = 0;
+    }
+  }
+  return true;
+}
+
+bool FlowTable::joins(uint32_t slot) const noexcept {
+  const uint32_t next = gathering_->first + gathering_->count;
+  if (slot < next || slot - next > kBridge || slot - gathering_->first >= LiveFile::Batch::kSlots) return false;
+  for (uint32_t between = next; between < slot; between++) {
+    if (hot_[between].has(kEnded)) return false;  // the file knows it, the table does not any more
+  }
+  return true;
+}
+
+void FlowTable::submit() noexcept {
+  gathering_->now = kept_at_;
+  live_file_->submit(gathering_);
+  gathering_ = nullptr;
+}
+
+/// What has reached the file: an ended flow's slot is free; what did not reach it has changed again.
+void FlowTable::kept(uint64_t settled) noexcept {
+  while (LiveFile::Batch* batch = live_file_->done()) {
+    for (uint32_t i = 0; i < batch->count; i++) {
+      const uint32_t slot = batch->first + i;
+      Hot& hot = hot_[slot];
+      if (batch->slots[i].flow.packet != 0) {
+        if (!batch->written && hot.has(kLive)) hot.set(kChanged, true);
+      } else if (batch->written && hot.has(kEnded) && cold_[slot].ended_in <= settled) {
+        release(slot);
+      }
+    }
+    live_file_->give_back(batch);
+  }
 }
 
 void FlowTable::finish(int64_t clock) noexcept {
@@ -423,7 +547,7 @@ void FlowTable::finish(int64_t clock) noexcept {
       const int64_t at = idle ? hot.last_seen + limits_.idle_ns : clock;
       counted(slot, [&] { window_.finish(*cold_[slot].sequence, at, *this); });
     }
-    record(slot, idle ? FlowEnd::Evicted : FlowEnd::CaptureEnd);
+    describe(slot, idle ? FlowEnd::Evicted : FlowEnd::CaptureEnd, flows_out_.add());
     if (slot % kForgetEvery == kForgetEvery - 1) {  // recorded flows need no memory while the rest are
       hot_.forget(slot + 1);
       cold_.forget(slot);
@@ -434,6 +558,7 @@ void FlowTable::finish(int64_t clock) noexcept {
   gaps_out_.flush();
   links_out_.flush();
   live_.lost.store(lost_, std::memory_order_relaxed);
+  live_file_.reset();  // written to its end and closed; whoever stored the flows removes it
 }
 
 }  // namespace tapline

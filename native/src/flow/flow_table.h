@@ -10,6 +10,8 @@
 
 #include "decode/packet.h"
 #include "flow/blind.h"
+#include "flow/latest_flows.h"
+#include "flow/live_file.h"
 #include "flow/memory.h"
 #include "flow/outbox.h"
 #include "flow/slot_index.h"
@@ -46,13 +48,15 @@ class FlowTable final : private GapSink {
     uint64_t cap_evictions = 0;
     uint64_t links_dropped = 0;
     uint64_t peak = 0;
+    uint64_t live_errors = 0;  ///< writes of the live file that failed, and were tried again
   };
   struct Live {
     std::atomic<uint64_t> flows{0};
     std::atomic<uint64_t> lost{0};
   };
 
-  FlowTable(const FlowLimits& limits, Outbox& outbox);
+  /// `latest`: links rekeys as they come; without, associations() keeps them for the end.
+  FlowTable(const FlowLimits& limits, Outbox& outbox, LatestFlows* latest = nullptr);
   bool allocated() const noexcept { return hot_ && cold_ && ipv6_ && associations_ && tombstones_.allocated(); }
 
   /// Follows a batch. `clock` in each packet is already monotonic; `first` is the capture's number of ordinal 0.
@@ -79,6 +83,13 @@ class FlowTable final : private GapSink {
   void set_limits(const FlowLimits& limits, int64_t now) noexcept;
   const FlowLimits& limits() const noexcept { return limits_; }
 
+  /// From now on keep() writes the flows to a file, this table's own by its number.
+  void keep_live(const LiveFlows& flows, unsigned number);
+  /// To be called often with the wall clock: brings the live file up to date, each flow once a second.
+  void keep(int64_t wall) noexcept;
+  /// Waits until what keep() gave is in the file.
+  void wait_kept() noexcept { live_file_->wait(); }
+
   const Counts& counts() const noexcept { return counts_; }
   uint64_t live_flows() const noexcept { return live_flows_; }
   /// By protocol, over ended and living flows alike.
@@ -97,6 +108,8 @@ class FlowTable final : private GapSink {
     kBusy = 8,         ///< something is missing or held: the number needs the window
     kIpv6 = 16,
     kWrapped = 32,
+    kChanged = 64,  ///< since the live file was written
+    kEnded = 128,   ///< the slot is free once the flow's record is stored: until then the live file holds the flow
   };
   struct alignas(64) Hot {
     FlowKey key;
@@ -121,6 +134,7 @@ class FlowTable final : private GapSink {
     union {
       int64_t base;  ///< until there is a Sequence
       Sequence* sequence;
+      uint64_t ended_in;  ///< of an ended flow: the batch of flows_out_ with its record
     };
     int64_t first_seen;
     union {
@@ -138,12 +152,18 @@ class FlowTable final : private GapSink {
   bool same(uint32_t slot, const Packet& p) const noexcept;
   uint32_t create(const Packet& p, uint32_t tag, int64_t now, uint64_t number, const Tombstone* resumed) noexcept;
   void end(uint32_t slot, FlowEnd how, int64_t at) noexcept;
+  void describe(uint32_t slot, FlowEnd how, FlowRecord& r) const noexcept;
   template <typename RecordType>
   void identify(uint32_t slot, FlowEnd how, RecordType& r) const noexcept;
-  void record(uint32_t slot, FlowEnd how) noexcept;
+  bool keep_slot(uint32_t slot, uint64_t settled) noexcept;
+  bool joins(uint32_t slot) const noexcept;
+  void submit() noexcept;
+  void kept(uint64_t settled) noexcept;
+  void release(uint32_t slot) noexcept;
   void associate(const Packet& p, uint32_t slot, bool resumed) noexcept;
   uint32_t free_slot(int64_t now) noexcept;
-  void evict_one(int64_t now) noexcept;
+  uint32_t evict_one(int64_t now) noexcept;
+  uint32_t ended_slot(int64_t now) noexcept;
   void trim(size_t flows, int64_t now) noexcept;
   void visit(uint32_t slot, int64_t now) noexcept;
   bool unsampled(uint32_t slot) const noexcept;
@@ -173,12 +193,18 @@ class FlowTable final : private GapSink {
   uint32_t free_ = SlotIndex::kNone;  ///< head of the list of freed slots
   uint64_t live_flows_ = 0;
   uint32_t hand_ = 0;         ///< of the sweep
+  uint32_t tick_hand_ = 0;    ///< of the tick: the sweep must not let it pass anything over
   uint32_t victim_hand_ = 0;  ///< of the cap's eviction
   AllTotals totals_;
   int64_t sampled_since_ = 0;
-  uint64_t to_visit_ = 0;  ///< slots that the sweep has not seen since the sample became smaller
+  uint64_t to_visit_ = 0;  ///< slots that no tick has visited since the sample became smaller
   uint64_t lost_ = 0;
   uint32_t gap_of_ = 0;  ///< the slot whose gaps come now
+  LatestFlows* const latest_;
+  std::unique_ptr<LiveFile> live_file_;
+  int64_t kept_at_ = 0;
+  uint32_t keep_hand_ = 0;
+  LiveFile::Batch* gathering_ = nullptr;
   Counts counts_;
   Live live_;
 };

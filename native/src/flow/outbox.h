@@ -28,8 +28,8 @@ class Outbox {
  public:
   explicit Outbox(size_t limit) : limit_(limit) {}
 
-  /// Waits while the box is full, unless the reader has gone.
-  void put(ResultBatch&& batch) {
+  /// Waits while the box is full, unless the reader has gone. Returns the batch's number, from 1.
+  uint64_t put(ResultBatch&& batch) {
     std::unique_lock lock(mutex_);
     if (batches_.size() >= limit_ && !abandoned_) {
       const auto from = std::chrono::steady_clock::now();
@@ -37,6 +37,7 @@ class Outbox {
       waited_ns_ += (std::chrono::steady_clock::now() - from).count();
     }
     if (!abandoned_) batches_.push_back(std::move(batch));
+    return ++put_;
   }
 
   /// For a thread that may not wait: false when the box is full.
@@ -45,8 +46,19 @@ class Outbox {
     if (abandoned_) return true;
     if (batches_.size() >= limit_) return false;
     batches_.push_back(std::move(batch));
+    put_++;
     return true;
   }
+
+  /// Batches so far.
+  uint64_t given() {
+    const std::lock_guard lock(mutex_);
+    return put_;
+  }
+
+  /// The reader's word that the first `count` batches are where a crash does not reach them.
+  void store(uint64_t count) noexcept { stored_.store(count, std::memory_order_relaxed); }
+  uint64_t stored() const noexcept { return stored_.load(std::memory_order_relaxed); }
 
   bool take(ResultBatch& out) {
     std::lock_guard lock(mutex_);
@@ -86,6 +98,8 @@ class Outbox {
   std::deque<ResultBatch> batches_;
   bool abandoned_ = false;
   bool asked_ = false;
+  uint64_t put_ = 0;
+  std::atomic<uint64_t> stored_{0};
   int64_t waited_ns_ = 0;
 };
 
@@ -104,9 +118,21 @@ class Gather {
   void flush() {
     if (used_ == 0) return;
     batch_.resize(used_ * sizeof(RecordType));
-    outbox_.put(ResultBatch{kind_, std::move(batch_)});
+    const uint64_t number = outbox_.put(ResultBatch{kind_, std::move(batch_)});
     batch_ = {};
     used_ = 0;
+    flushed_++;
+    if (tracked_) unsettled_.push_back(number);
+  }
+
+  /// From now on settled() tells which of this one's batches are stored.
+  void track() { tracked_ = true; }
+  /// The batch of the record added last, counted among this one's own.
+  uint64_t batch() const noexcept { return flushed_ + 1; }
+  /// How many of its own batches are stored.
+  uint64_t settled() {
+    while (!unsettled_.empty() && unsettled_.front() <= outbox_.stored()) unsettled_.pop_front();
+    return flushed_ - unsettled_.size();
   }
 
  private:
@@ -115,6 +141,9 @@ class Gather {
   Outbox& outbox_;
   std::vector<uint8_t> batch_;
   size_t used_ = 0;
+  bool tracked_ = false;
+  uint64_t flushed_ = 0;
+  std::deque<uint64_t> unsettled_;  ///< numbers in the outbox of batches that are not stored yet
 };
 
 }  // namespace tapline

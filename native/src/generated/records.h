@@ -67,4 +67,30 @@ struct BlindRecord {
 };
 static_assert(sizeof(BlindRecord) == 32);
 
+struct LiveHeader {
+  uint8_t magic[8];
+  double version;
+  double slot_size;
+  double run;
+  int64_t started;
+  double member;
+  double process;
+  double slots;
+  int64_t visited;
+  uint8_t reserved[176];
+  uint8_t check[8];
+};
+static_assert(sizeof(LiveHeader) == 256);
+
+struct LiveMark {
+  int64_t visited;
+  uint8_t reserved[8];
+  uint8_t check[8];
+};
+static_assert(sizeof(LiveMark) == 24);
+
+inline constexpr char kLiveMagic[] = "taplive\n";
+inline constexpr double kLiveVersion = 1;
+inline constexpr size_t kLivePage = 4096;
+
 }  // namespace tapline
