@@ -152,6 +152,7 @@ export class Beat {
       gaps: results.gaps,
       blindSeconds: results.blindSeconds,
       clockSteps: figures.clockSteps,
+      liveWriteErrors: figures.liveWriteErrors,
       rung,
       store: storeState,
       fleet,

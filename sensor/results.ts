@@ -49,8 +49,7 @@ export class Results {
 
   async take(batch: ResultBatch): Promise<void> {
     if (batch.kind === "blinds") {
-      const rows = this.#blinds(batch.records);
-      if (rows.length > 0) await this.#options.store.blind(rows);
+      await this.#options.store.blind(this.#blinds(batch.records)); // even none: what is stored is counted by batches
       return;
     }
     if (batch.kind === "gaps") this.#tell(batch.records);

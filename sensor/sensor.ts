@@ -7,6 +7,7 @@
 //   api        what is asked by HTTP
 //   capture    interfaces → rings → flows → results, taken into store, fleet and stream
 //   beat       once a second: figures → report, metrics, checkpoint, conditions, the memory ladder
+import { realpathSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
@@ -35,7 +36,7 @@ import { liveSummary } from "./live-summary.ts";
 import { SensorMetrics } from "./metrics.ts";
 import { driverStatistics, openPinner } from "./machine.ts";
 import { Results } from "./results.ts";
-import { configured, entries, pinningPolicy, ringBytes, sourceText } from "./settings.ts";
+import { configured, entries, flowsInMemory, pinningPolicy, ringBytes, sourceText } from "./settings.ts";
 import { rests, takeAll } from "./take.ts";
 import { tell, type Hearers } from "./telling.ts";
 import { Watched } from "./watched.ts";
@@ -57,6 +58,8 @@ export interface RunningSensor {
 
 /** Results that wait while nothing can be written. */
 const storeBufferMiB = 64;
+/** How often the engine hears what is stored: what ended is in its live files until then. */
+const tellStoredMs = 200;
 const wallNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
 export async function startSensor(first: SensorConfig, context: SensorContext): Promise<RunningSensor> {
@@ -96,6 +99,7 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
     source: sourceText(first),
     options: { capture: first.capture, analysis: { ...first.analysis, settle: String(first.analysis.settle) } },
     interfaces: watched.names,
+    startedNs,
   });
   logs.facility("store").info("opened the database", { path: first.store.path, run });
 
@@ -114,7 +118,7 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
   const served =
     enabled || first.nats
       ? await serve({
-          db: restingSource(() => openDatabase(first.store.path)),
+          db: restingSource(() => openDatabase(first.store.path, { flowsInMemory: flowsInMemory(first) })),
           live,
           listen: enabled,
           host: listen.host,
@@ -153,6 +157,8 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
     fleet: fleet && hearers.fleet,
     ports: () => capture.figures()?.ledger ?? [],
   });
+  capture.keepLive({ database: realpathSync(first.store.path), run, startedNs });
+  const telling = setInterval(() => capture.stored(store.settled), tellStoredMs);
   const taking = takeAll(capture, rests.live, (batch) => results.take(batch));
   taking.then(
     (figures) => {
@@ -171,6 +177,7 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
       watched.stop();
       capture.stop();
       await taking.catch(() => undefined); // told already
+      clearInterval(telling);
     },
   });
   const pulse = new Beat({

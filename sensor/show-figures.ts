@@ -12,6 +12,7 @@ export interface Shown {
   readonly gaps: Gaps;
   readonly blindSeconds: ReadonlyMap<string, ReadonlyMap<BlindReason, number>>;
   readonly clockSteps: number;
+  readonly liveWriteErrors: number;
   readonly rung: Rung;
   readonly store: StoreState;
   readonly fleet: Fleet | undefined;
@@ -55,6 +56,7 @@ export function showFigures(metrics: SensorMetrics, shown: Shown): void {
     }
   metrics.choose("tapline_sensor_degradation", "rung", rungs, shown.rung);
   metrics.total("tapline_sensor_clock_steps_total", {}, shown.clockSteps);
+  metrics.total("tapline_sensor_live_write_errors_total", {}, shown.liveWriteErrors);
   for (const severity of ["warning", "error"] as const)
     metrics.set(
       "tapline_sensor_conditions",
