@@ -196,6 +196,19 @@ test("what is settled is a beginning without a hole, whatever is written, droppe
   patience.close();
 });
 
+test("a writer that is not patient tells what is settled, too", async () => {
+  const writer = await StoreWriter.open(fresh());
+  await writer.beginRun({ source: "eth0", options: {} });
+  expect(writer.settled).toBe(0);
+  await writer.write(flows(1, 10));
+  await writer.blind([{ interface: "eth0", sinceNs: 1n, untilNs: 2n, reason: "down" }]);
+  expect(writer.settled).toBe(2);
+  await writer.write(flows(11, 10));
+  await until(() => writer.settled === 3);
+  await writer.finishRun(madeSummary());
+  await writer.close();
+});
+
 test("a writer whose thread is gone takes nothing any more, counts it, and still answers", async () => {
   let fail: () => void = () => {};
   const sent: Delivery[] = [];
