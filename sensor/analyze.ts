@@ -4,6 +4,7 @@
 //   open the database     meanwhile; a bad one ends the engine before it did much
 //   carry the results     batch by batch: tally, then the store's thread; the engine waits when the store is slower
 //   finish the run        summary and ledger; an interrupted run keeps what was done and says that it is incomplete
+import { realpathSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { AnalysisSummary, CaptureFigures, PortCounts } from "#domain/analysis.ts";
 import type { AnalyzeOptions, CaptureOptions, Job, Progress } from "#native/engine.ts";
@@ -58,7 +59,7 @@ export async function watch(options: CaptureOptions, database: string, watching:
     summarize: (figures) => liveSummary(figures, Number(process.hrtime.bigint() - started)),
     ports: () => job.figures()?.ledger ?? [],
     begun: (run, startedNs, store) => {
-      job.keepLive({ database, run, startedNs });
+      job.keepLive({ database: realpathSync(database), run, startedNs });
       telling = setInterval(() => job.stored(store.settled), tellStoredMs);
     },
   };

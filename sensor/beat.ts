@@ -171,6 +171,7 @@ export class Beat {
       gaps: results.gaps,
       blindSeconds: results.blindSeconds,
       interfaces: [...this.interfaces()],
+      liveWriteErrors: figures.liveWriteErrors,
       rung,
       store: storeState,
       fleet,

@@ -7,6 +7,7 @@
 //   api        what is asked by HTTP
 //   capture    interfaces → rings → flows → results, taken into store, fleet and stream
 //   beat       once a second: figures → report, metrics, checkpoint, conditions, the memory ladder
+import { realpathSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
@@ -37,7 +38,7 @@ import { SensorMetrics } from "./metrics.ts";
 import { driverStatistics, openPinner } from "./machine.ts";
 import { sum } from "./report.ts";
 import { Results } from "./results.ts";
-import { configured, entries, pinningPolicy, ringBytes, sourceText } from "./settings.ts";
+import { configured, entries, flowsInMemory, pinningPolicy, ringBytes, sourceText } from "./settings.ts";
 import { rests, takeAll, tellStoredMs } from "./take.ts";
 import { tell, type Hearers } from "./telling.ts";
 import { Watched } from "./watched.ts";
@@ -126,7 +127,7 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
     enabled || first.nats
       ? await serve({
           logger: frameworkLog(logs.facility("api")),
-          db: restingSource(() => openDatabase(first.store.path)),
+          db: restingSource(() => openDatabase(first.store.path, { flowsInMemory: flowsInMemory(first) })),
           live,
           listen: enabled,
           host: listen.host,
@@ -169,8 +170,6 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
   await Promise.race([capture.done, nextTurn()]).catch((error: unknown) => {
     throw engineError(error, names);
   });
-  capture.keepLive({ database: first.store.path, run, startedNs });
-  const storing = setInterval(() => capture.stored(store.settled), tellStoredMs);
   const results = new Results({
     store,
     stream,
@@ -178,6 +177,8 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
     fleet: fleet && hearers.fleet,
     ports: () => capture.figures()?.ledger ?? [],
   });
+  capture.keepLive({ database: realpathSync(first.store.path), run, startedNs });
+  const telling = setInterval(() => capture.stored(store.settled), tellStoredMs);
   const taking = takeAll(capture, rests.live, (batch) => results.take(batch));
   taking.then(
     (figures) => {
@@ -194,9 +195,9 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
     deadlineMs: 8000,
     close: async () => {
       watched.stop();
-      clearInterval(storing);
       capture.stop();
       await taking.catch(() => undefined); // told already
+      clearInterval(telling);
     },
   });
   shutdown.signal.throwIfAborted();

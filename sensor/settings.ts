@@ -24,9 +24,16 @@ export const configured = ({ analysis, budget }: SensorConfig): Configured => ({
   budget: budget.memoryMiB * 2 ** 20,
 });
 
+/** What the API's reader takes for an active flow (store/live-run.ts); an ended one takes half. */
+const readFlowBytes = 250;
+
 /** Bytes of all rings when `ports` interfaces are watched. */
 export const ringBytes = ({ capture: { ring, threads } }: SensorConfig, ports: number): number =>
   ring.blockKiB * 1024 * ring.blocks * threads * ports;
+
+/** Of active flows and of a run's columns: an eighth of the budget. More are answered from the disk, more slowly. */
+export const flowsInMemory = ({ budget }: SensorConfig): number =>
+  Math.floor((budget.memoryMiB * 2 ** 20) / 8 / readFlowBytes);
 
 /** What names the source of a run: the same entries are the same source, so that the time between two runs is known to be blind. */
 export const sourceText = (config: SensorConfig): string =>

@@ -13,6 +13,7 @@ export interface Shown {
   readonly interfaces: SensorReport["interfaces"];
   readonly gaps: Gaps;
   readonly blindSeconds: ReadonlyMap<string, ReadonlyMap<BlindReason, number>>;
+  readonly liveWriteErrors: number;
   readonly rung: Rung;
   readonly store: StoreState;
   readonly fleet: Fleet | undefined;
@@ -58,6 +59,7 @@ export function showFigures(metrics: SensorMetrics, shown: Shown): void {
   metrics.total("tapline_sensor_clock_steps_total", {}, report.clock.steps);
   metrics.set("tapline_sensor_clock_step_seconds", {}, report.clock.step_seconds);
   metrics.total("tapline_sensor_blinds_dropped_total", {}, report.blinds_dropped);
+  metrics.total("tapline_sensor_live_write_errors_total", {}, shown.liveWriteErrors);
   for (const severity of ["warning", "error"] as const)
     metrics.set(
       "tapline_sensor_conditions",

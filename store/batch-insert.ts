@@ -81,11 +81,11 @@ export class BatchInsert {
 
   /** Goes on with a run that another process began. */
   resume(run: number): void {
-    this.#run = run;
-    const next = (table: string): number =>
+    const nextPart = (table: string): number =>
       this.#db.prepare(`SELECT coalesce(max(part) + 1, 0) FROM ${table} WHERE run = ?`).pluck().get(run) as number;
-    this.#flowPart = next("flow_columns");
-    this.#gapPart = next("gap_keys");
+    this.#run = run;
+    this.#flowPart = nextPart("flow_columns");
+    this.#gapPart = nextPart("gap_keys");
   }
 
   write({ kind, records }: ResultBatch): void {

@@ -105,6 +105,7 @@ export class FlowIndex {
   /** For other flows in the same room. */
   clear(): void {
     this.length = 0;
+    this.nextPart = 0;
     this.exact = true;
     this.nextPart = 0;
     this.#parts.length = 0;

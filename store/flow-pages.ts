@@ -65,7 +65,7 @@ export class FlowPages {
     });
   }
 
-  /** Of one moment, active flows and ended ones: retention may delete flows while they are looked for. */
+  /** Of one moment: active flows end, and retention may delete flows, while they are looked for. */
   page(query: FlowQuery): FlowPage {
     return this.#live.ask(() => this.#page(query));
   }

@@ -1,6 +1,6 @@
 // The files of active flows beside a database, as the engine writes them (native/src/flow/live_file.h). What enters: a database's
 // path. What leaves: flow records whose check holds, a few thousand at a time. Their writer may be at work, or dead.
-import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import {
   cellCount,
@@ -86,7 +86,9 @@ function readHeader(path: string): LiveFile | undefined {
   };
 }
 
-export function liveFiles(database: string): LiveFile[] {
+/** Beside the file itself, by whatever name it is known. */
+export function liveFiles(path: string): LiveFile[] {
+  const database = existsSync(path) ? realpathSync(path) : path;
   const prefix = `${basename(database)}-live-`;
   return readdirSync(dirname(database))
     .filter((name) => name.startsWith(prefix) && /^\d+-\d+$/.test(name.slice(prefix.length)))

@@ -1,5 +1,16 @@
 // Active flows beside the ended ones: whatever is asked, the answer is that of a database in which they had been written as rows.
-import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync, closeSync, existsSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+  closeSync,
+  existsSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Database from "better-sqlite3";
@@ -15,6 +26,7 @@ import { isHeld, liveFiles, liveRecords } from "./live-file.ts";
 import { madeLiveFile } from "./made-live.ts";
 import { flowBatch, gapBatch, madeSummary, type MadeFlow } from "./made-records.ts";
 import { openForReading, openForWriting } from "./open.ts";
+import { Retention } from "./retention.ts";
 import { Reads } from "./reads.ts";
 import { StoreWriter } from "./writer.ts";
 
@@ -200,6 +212,49 @@ describe("a database with live files", () => {
     writeFileSync(`${path}-live-1-1`, "something else");
     writeFileSync(`${path}-live-1-2`, "");
     expect(reads().totals([1])).toEqual([]);
+  });
+
+  test("shows all of them while retention deletes ended ones: sums keep what is gone, the list does not, gaps of active flows age by themselves", () => {
+    const db = openForWriting(path);
+    let storedNs = startedNs;
+    const insert = new BatchInsert(db, { now: () => storedNs, retained: true });
+    insert.begin({ source: "eth0", options: {}, startedNs });
+    const gap = (first: number) => ({ packet: 500, first, last: first, noticedNs: storedNs, confirmedNs: storedNs });
+    insert.write(flowBatch(ended(range(1, 101))));
+    insert.write(gapBatch([gap(1)]));
+    storedNs += 86_400_000_000_000n;
+    insert.write(flowBatch(ended(range(101, 151))));
+    insert.write(gapBatch([gap(5)]));
+    live(alive(range(500, 520)));
+    const reader = reads();
+    const all = { runs: [1], filter: [], sort: { by: "packets", descending: true }, limit: 1000 } as const;
+    const told = () => ({
+      listed: reader.flowPage(all).total,
+      active: reader.flowPage({ ...all, filter: parseFilter("end=active") }).flows.length,
+      counted: reader.totals([1]).reduce((sum, { flows }) => sum + flows, 0),
+      gaps: reader.gapsOfFlow(1, 500, null, 10).map(({ first }) => first),
+    });
+    expect(told()).toEqual({ listed: 170, active: 20, counted: 170, gaps: [1, 5] });
+    const retention = new Retention(db, () => storedNs + 1n, { days: 0.5 });
+    while (retention.step(1000));
+    expect(retention.prunedFlows).toBe(100);
+    nowMs += 1000;
+    expect(told()).toEqual({ listed: 70, active: 20, counted: 170, gaps: [5] });
+    db.close();
+  });
+
+  test("shows them whatever name it is asked by", () => {
+    const { db } = writing();
+    live(alive([1, 2, 3]));
+    const other = join(folder, "elsewhere");
+    mkdirSync(other);
+    symlinkSync(path, join(other, "y.db"));
+    expect(
+      reads(join(other, "y.db"))
+        .totals([1])
+        .reduce((sum, { flows }) => sum + flows, 0),
+    ).toBe(3);
+    db.close();
   });
 });
 

@@ -163,6 +163,52 @@ test("a batch that contradicts what is stored is dropped and counted, and those 
   await reader.close();
 });
 
+test("what is settled is a beginning without a hole, whatever is written, dropped or tried again", async () => {
+  const answers: ((error?: string) => void)[] = [];
+  const patience = new Patience(
+    (delivery) =>
+      new Promise((resolve) => {
+        const records = delivery.do === "write" ? { records: delivery.batch.records } : {};
+        answers.push((error) => resolve(error ? { error: new Error(error) as never, ...records } : {}));
+      }),
+    flows(1, 10).records.byteLength * 3,
+  );
+  const settledAfter = async (answer?: string): Promise<number> => {
+    const before = answers.length;
+    answers.at(-1)?.(answer);
+    await until(() => answers.length > before || patience.state.waitingBatches === 0);
+    return patience.settled;
+  };
+  expect(patience.settled).toBe(0);
+  for (let i = 0; i < 3; i++) patience.write(flows(1 + i * 10, 10));
+  expect(patience.settled).toBe(0);
+  patience.write(flows(31, 10)); // drops the second, while the first is on its way
+  expect(patience.state.droppedRecords.flows).toBe(10);
+  expect(patience.settled).toBe(0);
+  expect(await settledAfter("full")).toBe(0); // and comes back
+  expect(await settledAfter()).toBe(2);
+  patience.blind([{ interface: "eth0", sinceNs: 1n, untilNs: 2n, reason: "down" }]);
+  expect(await settledAfter()).toBe(3);
+  expect(await settledAfter()).toBe(4);
+  expect(await settledAfter()).toBe(5);
+  patience.write(flows(41, 10));
+  expect(patience.settled).toBe(5);
+  patience.close();
+});
+
+test("a writer that is not patient tells what is settled, too", async () => {
+  const writer = await StoreWriter.open(fresh());
+  await writer.beginRun({ source: "eth0", options: {} });
+  expect(writer.settled).toBe(0);
+  await writer.write(flows(1, 10));
+  await writer.blind([{ interface: "eth0", sinceNs: 1n, untilNs: 2n, reason: "down" }]);
+  expect(writer.settled).toBe(2);
+  await writer.write(flows(11, 10));
+  await until(() => writer.settled === 3);
+  await writer.finishRun(madeSummary());
+  await writer.close();
+});
+
 test("a writer whose thread is gone takes nothing any more, counts it, and still answers", async () => {
   let fail: () => void = () => {};
   const sent: Delivery[] = [];

@@ -33,7 +33,9 @@ interface Finishing {
   readonly resolve: () => void;
   readonly reject: (error: TaplineError) => void;
 }
-type Waiting = Extract<Delivery, { do: "write" | "blind" }>;
+/** Of which only the newest counts. */
+type Brief = Exclude<Delivery, { do: "write" | "blind" }>;
+type Waiting = Extract<Delivery, { do: "write" | "blind" }> & { /** from 1 */ readonly number: number };
 
 const recordBytes = {
   flows: cellCount(flowRecord) * 8,
@@ -51,8 +53,10 @@ export class Patience {
   readonly #limit: number;
   readonly #queue: Waiting[] = [];
   #bytes = 0;
+  /** write() and blind() so far */
+  #taken = 0;
   /** On its way: its bytes still count, for it may come back. */
-  #sent = 0;
+  #sent: Waiting | undefined;
   #sentBytes = 0;
   readonly #dropped = { flows: 0, gaps: 0, links: 0, blinds: 0 };
   /** Only the newest is worth storing. */
@@ -61,7 +65,6 @@ export class Patience {
   #busy = false;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
-  #ended = 0;
   #condition: WriterCondition = "writing";
   #since = BigInt(Date.now()) * 1_000_000n;
   #error: TaplineError | undefined;
@@ -72,11 +75,11 @@ export class Patience {
   }
 
   write(batch: ResultBatch): void {
-    this.#push({ do: "write", batch });
+    this.#push({ do: "write", batch, number: ++this.#taken });
   }
 
   blind(rows: readonly Blind[]): void {
-    this.#push({ do: "blind", rows });
+    this.#push({ do: "blind", rows, number: ++this.#taken });
   }
 
   checkpoint(summary: AnalysisSummary): void {
@@ -104,12 +107,10 @@ export class Patience {
     for (const entry of this.#queue.splice(0)) this.#drop(entry);
   }
 
-  /**
-   * Batches that are in the database or were dropped. Those in front of the queue are dropped first, so it is a count from the first on,
-   * but for what a full disk sends back.
-   */
+  /** Of what was taken, from the first on: what is stored or dropped. */
   get settled(): number {
-    return this.#ended;
+    const oldest = this.#sent ?? this.#queue[0];
+    return oldest ? oldest.number - 1 : this.#taken;
   }
 
   get state() {
@@ -117,7 +118,7 @@ export class Patience {
       state: this.#condition,
       sinceNs: this.#since,
       error: this.#error,
-      waitingBatches: this.#queue.length + this.#sent,
+      waitingBatches: this.#queue.length + (this.#sent ? 1 : 0),
       waitingBytes: this.#bytes + this.#sentBytes,
       droppedRecords: { ...this.#dropped } satisfies DroppedRecords,
     };
@@ -144,10 +145,7 @@ export class Patience {
 
   #count(entry: Waiting, bytes: number): void {
     if (entry.do === "blind") this.#dropped.blinds += entry.rows.length;
-    else {
-      this.#ended++;
-      if (entry.batch.kind !== "blinds") this.#dropped[entry.batch.kind] += bytes / recordBytes[entry.batch.kind];
-    }
+    else if (entry.batch.kind !== "blinds") this.#dropped[entry.batch.kind] += bytes / recordBytes[entry.batch.kind];
   }
 
   /** One delivery at a time, so that one that fails keeps its place. */
@@ -159,22 +157,22 @@ export class Patience {
     void this.#send(next);
   }
 
-  async #send(next: Delivery): Promise<void> {
+  async #send(next: Waiting | Brief): Promise<void> {
     if (next.do === "write" || next.do === "blind") {
-      this.#sent = 1;
+      this.#sent = next;
       this.#sentBytes = sizeOf(next); // known only before it is handed over
       this.#bytes -= this.#sentBytes;
     }
     const outcome = await this.#deliver(next);
     const bytes = this.#sentBytes;
     this.#busy = false;
-    this.#sent = 0;
+    this.#sent = undefined;
     this.#sentBytes = 0;
     this.#settle(next, bytes, outcome);
     this.#pump();
   }
 
-  #next(): Delivery | undefined {
+  #next(): Waiting | Brief | undefined {
     const summary = this.#checkpoint;
     if (summary) {
       this.#checkpoint = undefined;
@@ -185,12 +183,11 @@ export class Patience {
     return this.#finish && { do: "finish", summary: this.#finish.summary };
   }
 
-  #settle(delivery: Delivery, bytes: number, { error, refused = false, records }: Outcome): void {
+  #settle(delivery: Waiting | Brief, bytes: number, { error, refused = false, records }: Outcome): void {
     if (!error) this.#turn("writing", undefined);
     else if (refused) this.#turn("writing", error);
     else this.#turn(error.code === "STORE_DISK_FULL" ? "full" : "failed", error);
     if (error) this.#comesBack(delivery, bytes, records, refused);
-    else if (delivery.do === "write") this.#ended++;
     const again = error !== undefined && !refused;
     if (this.#finish && (delivery.do === "finish" || again)) this.#finished(error);
     else if (again && !this.#closed)
@@ -201,13 +198,13 @@ export class Patience {
   }
 
   /** To the head of the queue; or it is counted as dropped: refused for good, or lost with the thread that had it. */
-  #comesBack(delivery: Delivery, bytes: number, records: ArrayBuffer | undefined, refused: boolean): void {
+  #comesBack(delivery: Waiting | Brief, bytes: number, records: ArrayBuffer | undefined, refused: boolean): void {
     if (delivery.do === "checkpoint" || delivery.do === "finish") return;
     const kept = delivery.do === "write" ? (records ?? delivery.batch.records) : undefined;
     const entry: Waiting =
       delivery.do === "blind" || !kept
         ? delivery
-        : { do: "write", batch: { kind: delivery.batch.kind, records: kept } };
+        : { ...delivery, batch: { kind: delivery.batch.kind, records: kept } };
     if (refused || this.#closed || sizeOf(entry) < bytes) this.#count(entry, bytes);
     else {
       this.#queue.unshift(entry);

@@ -52,10 +52,16 @@ const answer = (work: () => number, records?: () => ArrayBuffer): boolean => {
   }
 };
 
-const open = (failed: () => void, unending: boolean): Database => {
+/** With what a process that died left beside it. */
+const open = (failed: () => void, unending: boolean): { db: Database; insert: BatchInsert } => {
+  let db: Database | undefined;
   try {
-    return openForWriting(path, { busyMs, unending, owner: patient });
+    db = openForWriting(path, { busyMs, unending, owner: patient });
+    const insert = new BatchInsert(db, { retained: limits !== undefined });
+    recoverLive(db, insert);
+    return { db, insert };
   } catch (cause) {
+    db?.close();
     failed();
     throw cause;
   }
@@ -64,9 +70,7 @@ const open = (failed: () => void, unending: boolean): Database => {
 const opened = answer(() => {
   const unending = patient || limits !== undefined;
   const lock = patient ? holdLock(path) : undefined;
-  const db = open(() => lock?.close(), unending);
-  const insert = new BatchInsert(db, { retained: limits !== undefined });
-  recoverLive(db, insert);
+  const { db, insert } = open(() => lock?.close(), unending);
   const retention = new Retention(db, wallClock, limits);
   const upkeep = new Upkeep(db, path, retention);
 

@@ -119,7 +119,7 @@ export class StoreWriter {
   /** Times in which an interface was not watched. One that goes on is told again with a later end. */
   async blind(rows: readonly Blind[]): Promise<void> {
     if (this.#patience) this.#patience.blind(rows);
-    else await this.#ask({ do: "blind", rows });
+    else await this.#ask({ do: "blind", rows }).finally(() => this.#settled++);
   }
 
   /** Stores the figures of a run that goes on, about once a second: what a killed process leaves behind. */
@@ -133,7 +133,7 @@ export class StoreWriter {
     await this.#ask({ do: "retention", limits });
   }
 
-  /** Batches, from the first on, that are in the database, or lost with a failure. */
+  /** Batches and blind times handed over, from the first on, that are in the database or lost for good. */
   get settled(): number {
     return this.#patience?.settled ?? this.#settled;
   }

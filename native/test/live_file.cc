@@ -174,6 +174,60 @@ TEST_CASE("a full table takes the slot of a flow that ended before it ends one t
   CHECK(flows.count(1) == 0);
 }
 
+TEST_CASE("a lower cap holds with a live file whose flows nobody stores: no more slots, and as many flows as it says") {
+  Kept kept(1000);
+  for (uint32_t spi = 1; spi <= 1000; spi++) kept.send(spi, 1);
+  kept.pass(2 * kSecond);
+  kept.table.set_limits({2 * kSecond, 60 * kSecond, 100}, kept.now);
+  kept.pass(kSecond);
+  CHECK(kept.table.live_flows() == 100);
+  CHECK(kept.table.counts().cap_evictions == 900);
+  for (uint32_t spi = 2001; spi <= 4000; spi++) kept.send(spi, 1);
+  CHECK(kept.table.live_flows() == 100);
+  CHECK(kept.table.counts().cap_evictions == 2900);
+  kept.pass(2 * kSecond);
+  CHECK(kept.header().slots == 1000);
+  CHECK(kept.flows().size() == 1000);  // those that ended are there until they are stored
+
+  kept.table.set_limits({2 * kSecond, 60 * kSecond, 2000}, kept.now);
+  kept.store();
+  kept.pass(2 * kSecond);
+  CHECK(kept.flows().size() == 100);
+  for (uint32_t spi = 5001; spi <= 6900; spi++) kept.send(spi, 1);
+  kept.pass(2 * kSecond);
+  CHECK(kept.table.live_flows() == 2000);
+  CHECK(kept.flows().size() == 2000);
+  CHECK(kept.header().slots == 2000);
+  kept.table.finish(kept.now);
+  CHECK(kept.store() + 2900 - kept.table.counts().cap_evictions == 2000);
+}
+
+TEST_CASE("a smaller sample ends every flow outside it, also when new ones come meanwhile") {
+  Kept kept;
+  for (uint32_t spi = 1; spi <= 2000; spi++) kept.send(spi, 1);
+  kept.pass(kSecond * 2 / 5);
+  for (uint32_t spi = 1; spi <= 1000; spi++) kept.send(spi, 2);  // both hands are in the middle
+  kept.table.set_limits({2 * kSecond, 60 * kSecond, 10'000, 2}, kept.now);
+  const auto followed = [&](uint32_t spi) { return kept.table.limits().follows(spi * 0x9E3779B97F4A7C15u); };
+  uint64_t left = 0;
+  for (uint32_t spi = 1; spi <= 2000; spi++) left += followed(spi);
+  REQUIRE(left > 500);
+  REQUIRE(left < 1500);
+  for (uint32_t tick = 0; tick < 5; tick++) {
+    for (uint32_t spi = 10'000 + tick * 1000; spi < 11'000 + tick * 1000; spi++) {
+      if (!followed(spi)) continue;
+      kept.send(spi, 1);
+      left++;
+    }
+    kept.pass(kSecond / 5);
+  }
+  kept.pass(kSecond);
+  CHECK(kept.table.live_flows() == left);
+  kept.store();
+  kept.pass(2 * kSecond);
+  CHECK(kept.flows().size() == left);
+}
+
 TEST_CASE("a check differs for every byte that is not what was written") {
   LiveSlot slot{};
   slot.flow.packet = 12345;

@@ -121,7 +121,7 @@ describe("the sensor", { timeout: 60_000 }, () => {
     await agent.until("it listens", () => text.includes("retry:"));
     const sent = await network.send(...words("--packets 50000 --flows 100 --loss 0.01 --pps 50000"));
     const told = (): { first: number; size: number; flow: { protocol: string; sci: string } }[] =>
-      [...text.matchAll(/^data: (.*)$/gm)].flatMap(([, data]) => JSON.parse(data ?? "[]") as never[]);
+      [...text.matchAll(/^data: (.*)\n/gm)].flatMap(([, data]) => JSON.parse(data ?? "[]") as never[]);
     await agent.until("every gap is told", () => told().length === sent.gaps);
     expect(told().reduce((sum, { size }) => sum + size, 0)).toBe(sent.skipped);
     expect(told()[0]?.flow).toMatchObject({

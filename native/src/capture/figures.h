@@ -65,6 +65,7 @@ struct MemberFigures {
     flows.flows += member.flows.flows;
     flows.gaps += member.flows.gaps;
     flows.cap_evictions += member.flows.cap_evictions;
+    flows.links_dropped += member.flows.links_dropped;
     flows.peak += member.flows.peak;
     flows.live_errors += member.flows.live_errors;
     for (size_t i = 0; i < totals.size(); i++) totals[i] += member.totals[i];

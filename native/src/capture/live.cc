@@ -26,10 +26,11 @@ bool comes_later(const CaptureStatus& status) {
 LiveCapture::LiveCapture(const LiveOptions& options)
     : options_(options),
       outbox_(kOutbox),
+      live_files_(outbox_),
       clock_(RunClock::read()),
       blinds_(outbox_),
       around_{{outbox_, blinds_, clock_, HashSeed::random(), int64_t{options.ring.retire_ms} * 1'000'000, latest_,
-               keeping_, live_flows_},
+               live_files_},
               numbers_,
               program_,
               options.ring,
@@ -49,6 +50,7 @@ std::unique_ptr<LiveCapture> LiveCapture::open(const LiveOptions& options, Captu
   std::unique_ptr<LiveCapture> live(new LiveCapture(options));
   live->program_.load();  // where BPF is not allowed the classic program does, and the figures say so
   status = live->links_.open();
+  if (status.ok() && !live->latest_.allocated()) status = {"OUT_OF_MEMORY", "the table of links could not be reserved"};
   if (status.ok()) status = Filter::check(options.filter);
   for (const PortOptions& port : options.ports) {
     if (status.ok()) status = live->admit(port);
@@ -251,6 +253,7 @@ void LiveCapture::keep() {
     });
     if (leaving_.size() != before) share_out();
     blinds_.flush(clock_.now());
+    live_files_.tidy();
   }
   end();
 }
@@ -270,12 +273,6 @@ void LiveCapture::end() {
   done_(snapshot());
 }
 
-void LiveCapture::keep_live(const LiveFlows& flows) {
-  if (keeping_.load(std::memory_order_relaxed)) return;
-  live_flows_ = flows;
-  keeping_.store(true, std::memory_order_release);
-}
-
 LiveSnapshot LiveCapture::snapshot() {
   LiveSnapshot out;
   out.ebpf = program_.fd() >= 0;
@@ -289,6 +286,7 @@ LiveSnapshot LiveCapture::snapshot() {
   out.limits = limits_;
   out.filter = filter_;
   for (auto& port : ports_) out.ports.push_back(port->row(out.members, out.all));
+  out.all.flows.links_dropped += latest_.forgotten();
   return out;
 }
 

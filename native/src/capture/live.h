@@ -59,7 +59,7 @@ class LiveCapture {
   Outbox& outbox() noexcept { return outbox_; }
 
   /// From now on each member keeps its flows in a file of its own (flow/live_file.h). Once.
-  void keep_live(const LiveFlows& flows);
+  void keep_live(const LiveFlows& run) { live_files_.begin(run); }
 
  private:
   explicit LiveCapture(const LiveOptions& options);
@@ -78,12 +78,11 @@ class LiveCapture {
 
   const LiveOptions options_;
   Outbox outbox_;
+  LatestFlows latest_;
+  LiveFiles live_files_;
   RunClock clock_;
   BlindLog blinds_;
   MemberNumbers numbers_;
-  LatestFlows latest_;
-  LiveFlows live_flows_;  ///< written once, before keeping_ is set
-  std::atomic<bool> keeping_{false};
   FanoutProgram program_;
   LinkList links_;
   PortSurroundings around_;

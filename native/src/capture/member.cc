@@ -81,7 +81,8 @@ void Member::run() {
   for (;;) {
     obey();
     const Phase phase = phase_.load(std::memory_order_acquire);
-    const int64_t now = around_.clock.now();
+    const RunClock::Reading reading = RunClock::read();
+    const int64_t now = around_.clock.now(reading);
     if (now - published >= kPublishNs) {
       // Time passes without packets too, a little behind the wall so that none still in the ring is overtaken.
       clock_ = std::max(clock_, now - kBehindWallNs);
@@ -89,12 +90,8 @@ void Member::run() {
       publish(phase == Phase::kWatching || phase == Phase::kDraining);
       published = now;
     }
-    if (!keeping_ && around_.keeping.load(std::memory_order_acquire)) {
-      table_.keep_live(around_.live_flows, place_.number);
-      keeping_ = true;
-    }
-    table_.keep(now);
     if (phase == Phase::kEnding) break;
+    keep_flows(reading.wall);
     if (phase == Phase::kAway) {
       poll(nullptr, 0, kPollMs);
     } else if (phase == Phase::kDraining) {
@@ -106,6 +103,15 @@ void Member::run() {
   table_.finish(std::max(clock_, around_.clock.now()));
   publish(false);
   phase_.store(Phase::kEnded, std::memory_order_release);
+}
+
+/// By the wall clock: readers compare it with theirs to tell a capture that has died.
+void Member::keep_flows(int64_t wall) {
+  if (live_file_ < 0 && around_.live_files.begun()) {
+    live_file_ = around_.live_files.take_number();
+    table_.keep_live(around_.live_files.run(), static_cast<unsigned>(live_file_));
+  }
+  table_.keep(wall);
 }
 
 /// Waits for frames, and notices when the interface went down.

@@ -10,6 +10,7 @@
 
 #include "capture/blind_log.h"
 #include "capture/figures.h"
+#include "capture/live_files.h"
 #include "capture/placement.h"
 #include "capture/ring.h"
 #include "capture/run_clock.h"
@@ -46,8 +47,7 @@ struct MemberSurroundings {
   HashSeed seed;
   int64_t retire_ns;  ///< until the kernel hands on a block that is not full
   LatestFlows& latest;
-  const std::atomic<bool>& keeping;  ///< live flows are kept as `live_flows` says, which was written before
-  const LiveFlows& live_flows;
+  LiveFiles& live_files;
 };
 
 class Member {
@@ -90,11 +90,14 @@ class Member {
 
   // After it has ended.
   uint64_t frames() const noexcept { return place_.frames_before + frames_; }
+  /// Of its live file; negative when it had none.
+  int64_t live_file() const noexcept { return live_file_; }
 
  private:
   enum class Phase : uint8_t { kAway, kWatching, kDraining, kEnding, kEnded };
 
   void run();
+  void keep_flows(int64_t wall);
   bool take_block();
   void take(const RingFrame& frame, int64_t now);
   void look_for_failure();
@@ -119,10 +122,10 @@ class Member {
   int64_t first_time_ = 0, last_time_ = 0;
   int64_t blind_since_ = 0;  ///< nothing came in since, for the interface was not there; 0: it was
   uint64_t frames_ = 0;
-  bool keeping_ = false;
   uint64_t in_block_ = 0;
   PortCounts counts_;
   Stages stages_;
+  int64_t live_file_ = -1;
 
   std::atomic<bool> refiltered_{false};
   std::atomic<uint32_t> wishes_{0};  ///< limits that were set

@@ -199,11 +199,12 @@ bool Port::end_step() {
   return !retiring_;
 }
 
-/// They have ended: their counts stay with the port, their numbers are free.
+/// They have ended: their counts stay with the port, their numbers are free, their live files go once all is stored.
 void Port::drop_members() {
   for (auto& member : members_) {
     member->join();
     around_.numbers.give(member->place().number, member->frames());
+    if (member->live_file() >= 0) around_.members.live_files.leave(static_cast<unsigned>(member->live_file()));
   }
   // At one stroke: whoever reads meanwhile counts none twice.
   const std::lock_guard lock(mutex_);

@@ -35,7 +35,6 @@ uint64_t mix(uint64_t a, uint64_t b) noexcept {
 
 FlowTable::FlowTable(const FlowLimits& limits, Outbox& outbox, LatestFlows* latest)
     : limits_(limits),
-      capacity_(limits.max_flows),
       hot_(limits.max_flows),
       cold_(limits.max_flows),
       ipv6_(limits.max_flows),
@@ -244,16 +243,32 @@ void FlowTable::associate(const Packet& p, uint32_t slot, bool resumed) noexcept
   }
 }
 
-/// A slot for a new flow. When the cap is reached, the flow longest unseen among a few gives way.
+/// A slot for a new flow. When the cap is reached, the flow longest unseen among a few gives way. With a live file its
+/// slot is not free then, for its record is not stored yet; it is taken all the same rather than more memory.
 uint32_t FlowTable::free_slot(int64_t now) noexcept {
-  uint32_t victim = SlotIndex::kNone;
-  if (live_flows_ >= limits_.max_flows) victim = evict_one(now);
-  if (free_ == SlotIndex::kNone && used_ < capacity_) return used_++;
-  // With a live file an ended flow keeps its slot until it is stored; rather that than to refuse one that lives.
-  if (free_ == SlotIndex::kNone) release(victim != SlotIndex::kNone ? victim : ended_slot());
+  if (live_flows_ >= limits_.max_flows) {
+    const uint32_t victim = evict_one(now);
+    if (free_ == SlotIndex::kNone && used_ >= limits_.max_flows) return victim;
+  }
+  if (free_ == SlotIndex::kNone) {
+    if (used_ >= limits_.max_flows) return ended_slot(now);
+    to_visit_ += to_visit_ > 0;
+    return used_++;
+  }
   const uint32_t slot = free_;
   free_ = cold_[slot].next_free;
   return slot;
+}
+
+/// A slot of a flow that has ended, before its record is stored: rather that than a flow that lives. All slots are
+/// either; if none is found among a few, a flow that lives gives way.
+uint32_t FlowTable::ended_slot(int64_t now) noexcept {
+  for (unsigned looks = 0; looks < kVictimSample; looks++) {
+    if (victim_hand_ >= used_) victim_hand_ = 0;
+    const uint32_t slot = victim_hand_++;
+    if (hot_[slot].has(kEnded)) return slot;
+  }
+  return evict_one(now);
 }
 
 /// Looks at a few flows; at few slots, too, once a lowered cap has left holes between them.
@@ -278,12 +293,6 @@ uint32_t FlowTable::evict_one(int64_t now) noexcept {
   return victim;
 }
 
-/// All slots are taken, and fewer flows live than there are slots: the others wait to be stored.
-uint32_t FlowTable::ended_slot() noexcept {
-  while (!hot_[victim_hand_ % used_].has(kEnded)) victim_hand_ = (victim_hand_ + 1) % used_;
-  return victim_hand_ % used_;
-}
-
 /// After the cap was lowered, a few at a time: each eviction is a record.
 void FlowTable::trim(size_t flows, int64_t now) noexcept {
   for (; flows > 0 && live_flows_ > limits_.max_flows; flows--) evict_one(now);
@@ -298,7 +307,6 @@ void FlowTable::set_limits(const FlowLimits& limits, int64_t now) noexcept {
   limits_ = limits;
   if (!hot_.grow(limits.max_flows) || !cold_.grow(limits.max_flows) || !ipv6_.grow(limits.max_flows))
     limits_.max_flows = before.max_flows;
-  capacity_ = std::max(capacity_, limits_.max_flows);
   window_.settle_after(limits.settle_ns);
   if (limits.sample > before.sample) {
     sampled_since_ = to_visit_ > 0 ? sampled_since_ : now;
@@ -449,8 +457,8 @@ void FlowTable::tick(int64_t now, unsigned share) noexcept {
   live_.lost.store(lost_, std::memory_order_relaxed);
 }
 
-void FlowTable::keep_live(const LiveFlows& flows, unsigned member) {
-  live_file_ = std::make_unique<LiveFile>(flows, member);
+void FlowTable::keep_live(const LiveFlows& flows, unsigned number) {
+  live_file_ = std::make_unique<LiveFile>(flows, number);
   flows_out_.track();
 }
 

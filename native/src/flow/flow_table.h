@@ -82,8 +82,9 @@ class FlowTable final : private GapSink {
   /// a smaller sample end without leaving a tombstone: their numbers go on unseen.
   void set_limits(const FlowLimits& limits, int64_t now) noexcept;
   const FlowLimits& limits() const noexcept { return limits_; }
-  /// From now on keep() writes the flows to a file, `member`'s own.
-  void keep_live(const LiveFlows& flows, unsigned member);
+
+  /// From now on keep() writes the flows to a file, this table's own by its number.
+  void keep_live(const LiveFlows& flows, unsigned number);
   /// To be called often with the wall clock: brings the live file up to date, each flow once a second.
   void keep(int64_t wall) noexcept;
   /// Waits until what keep() gave is in the file.
@@ -162,7 +163,7 @@ class FlowTable final : private GapSink {
   void associate(const Packet& p, uint32_t slot, bool resumed) noexcept;
   uint32_t free_slot(int64_t now) noexcept;
   uint32_t evict_one(int64_t now) noexcept;
-  uint32_t ended_slot() noexcept;
+  uint32_t ended_slot(int64_t now) noexcept;
   void trim(size_t flows, int64_t now) noexcept;
   void visit(uint32_t slot, int64_t now) noexcept;
   bool unsampled(uint32_t slot) const noexcept;
@@ -173,7 +174,6 @@ class FlowTable final : private GapSink {
   void gap(const Gap& gap) noexcept override;
 
   FlowLimits limits_;
-  uint32_t capacity_;  ///< slots there is room for: the highest cap there was
   Reserved<Hot> hot_;
   Reserved<Cold> cold_;
   Reserved<Ipv6Ends> ipv6_;  ///< by slot, touched for IPv6 alone
@@ -197,7 +197,7 @@ class FlowTable final : private GapSink {
   uint32_t victim_hand_ = 0;  ///< of the cap's eviction
   AllTotals totals_;
   int64_t sampled_since_ = 0;
-  uint64_t to_visit_ = 0;  ///< slots that the tick has not seen since the sample became smaller
+  uint64_t to_visit_ = 0;  ///< slots that no tick has visited since the sample became smaller
   uint64_t lost_ = 0;
   uint32_t gap_of_ = 0;  ///< the slot whose gaps come now
   LatestFlows* const latest_;

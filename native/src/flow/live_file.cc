@@ -29,15 +29,18 @@ uint32_t live_check(const void* slot) noexcept {
   return sum;
 }
 
-LiveFile::LiveFile(const LiveFlows& flows, unsigned member)
-    : path_(flows.database + "-live-" + std::to_string(flows.run) + "-" + std::to_string(member)),
-      batches_(new Batch[kBatches]) {
+std::string LiveFile::path(const LiveFlows& flows, unsigned number) {
+  return flows.database + "-live-" + std::to_string(flows.run) + "-" + std::to_string(number);
+}
+
+LiveFile::LiveFile(const LiveFlows& flows, unsigned number)
+    : path_(path(flows, number)), batches_(new Batch[kBatches]) {
   std::memcpy(header_.magic, kLiveMagic, sizeof header_.magic);
   header_.version = kLiveVersion;
   header_.slot_size = sizeof(LiveSlot);
   header_.run = flows.run;
   header_.started = flows.started;
-  header_.member = member;
+  header_.member = number;
   header_.process = getpid();
   for (unsigned i = 0; i < kBatches; i++) free_.push_back(&batches_[i]);
   waiting_.reserve(kBatches);

@@ -46,7 +46,8 @@ class LiveFile {
     LiveSlot slots[kSlots];
   };
 
-  LiveFile(const LiveFlows& flows, unsigned member);
+  LiveFile(const LiveFlows& flows, unsigned number);
+  static std::string path(const LiveFlows& flows, unsigned number);
   /// Writes what waits.
   ~LiveFile();
   LiveFile(const LiveFile&) = delete;

@@ -46,8 +46,16 @@ class Outbox {
     if (abandoned_) return true;
     if (batches_.size() >= limit_) return false;
     batches_.push_back(std::move(batch));
+    put_++;
     return true;
   }
+
+  /// Batches so far.
+  uint64_t given() {
+    const std::lock_guard lock(mutex_);
+    return put_;
+  }
+
   /// The reader's word that the first `count` batches are where a crash does not reach them.
   void store(uint64_t count) noexcept { stored_.store(count, std::memory_order_relaxed); }
   uint64_t stored() const noexcept { return stored_.load(std::memory_order_relaxed); }
