@@ -28,15 +28,15 @@ function detailOf(error: NatsError): string {
   return said.find((text) => text !== undefined && text !== "") ?? "no reason given";
 }
 
+/** Errors of the system carry one. */
+const codeOf = (error: object | undefined): unknown => (error && "code" in error ? error.code : undefined);
+
 /** `encrypted`: the attempt was to speak TLS. */
 export function busError(cause: unknown, servers: string, encrypted = false): TaplineError {
   if (cause instanceof TaplineError) return cause;
   const error = cause as NatsError;
   // With TLS 1.3 a server looks at the client's certificate after the client thinks that all is well: its refusal may be a mere reset.
-  if (
-    encrypted &&
-    /^(?:ECONNRESET|EPIPE)$/.test((error?.chainedError as NodeJS.ErrnoException | undefined)?.code ?? error?.code ?? "")
-  )
+  if (encrypted && /^(?:ECONNRESET|EPIPE)$/.test(error?.chainedError?.code ?? error?.code ?? ""))
     return new TaplineError(
       "BUS_TLS_FAILED",
       { servers, detail: "the server broke it off: does it ask for a client certificate?" },
