@@ -36,7 +36,8 @@ export function busError(cause: unknown, servers: string, encrypted = false): Ta
   if (cause instanceof TaplineError) return cause;
   const error = cause as NatsError;
   // With TLS 1.3 a server looks at the client's certificate after the client thinks that all is well: its refusal may be a mere reset.
-  if (encrypted && /^(?:ECONNRESET|EPIPE)$/.test(error?.chainedError?.code ?? error?.code ?? ""))
+  const broken = [codeOf(error?.chainedError), codeOf(error)].some((code) => code === "ECONNRESET" || code === "EPIPE");
+  if (encrypted && broken)
     return new TaplineError(
       "BUS_TLS_FAILED",
       { servers, detail: "the server broke it off: does it ask for a client certificate?" },
