@@ -11,7 +11,8 @@
 namespace tapline {
 
 namespace {
-constexpr size_t kOutbox = 256;
+constexpr size_t kOutbox = 1024;  ///< batches: the store may stand still for a second even with many threads
+constexpr size_t kOutboxBytes = size_t{32} << 20;
 constexpr size_t kChanges = 1024;  ///< that wait to be made; more are refused
 constexpr size_t kPorts = 4096;    ///< rows of figures: every name that ever was in the capture
 constexpr int kLookMs = 200;
@@ -25,7 +26,7 @@ bool comes_later(const CaptureStatus& status) {
 
 LiveCapture::LiveCapture(const LiveOptions& options)
     : options_(options),
-      outbox_(kOutbox),
+      outbox_(kOutbox, kOutboxBytes),
       live_files_(outbox_),
       clock_(RunClock::read()),
       blinds_(outbox_),

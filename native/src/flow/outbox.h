@@ -26,17 +26,18 @@ struct EngineProgress {
 
 class Outbox {
  public:
-  explicit Outbox(size_t limit) : limit_(limit) {}
+  /// `limit`: batches; they may be small. `bytes`: of all of them.
+  explicit Outbox(size_t limit, size_t bytes = SIZE_MAX) : limit_(limit), bytes_limit_(bytes) {}
 
   /// Waits while the box is full, unless the reader has gone. Returns the batch's number, from 1.
   uint64_t put(ResultBatch&& batch) {
     std::unique_lock lock(mutex_);
-    if (batches_.size() >= limit_ && !abandoned_) {
+    if (full() && !abandoned_) {
       const auto from = std::chrono::steady_clock::now();
-      room_.wait(lock, [this] { return batches_.size() < limit_ || abandoned_; });
+      room_.wait(lock, [this] { return !full() || abandoned_; });
       waited_ns_ += (std::chrono::steady_clock::now() - from).count();
     }
-    if (!abandoned_) batches_.push_back(std::move(batch));
+    if (!abandoned_) push(std::move(batch));
     return ++put_;
   }
 
@@ -44,8 +45,8 @@ class Outbox {
   bool offer(ResultBatch&& batch) {
     const std::lock_guard lock(mutex_);
     if (abandoned_) return true;
-    if (batches_.size() >= limit_) return false;
-    batches_.push_back(std::move(batch));
+    if (full()) return false;
+    push(std::move(batch));
     put_++;
     return true;
   }
@@ -66,6 +67,7 @@ class Outbox {
     asked_ = true;
     if (batches_.empty()) return false;
     out = std::move(batches_.front());
+    bytes_ -= out.records.size();
     batches_.pop_front();
     room_.notify_all();
     return true;
@@ -83,6 +85,7 @@ class Outbox {
     std::lock_guard lock(mutex_);
     abandoned_ = true;
     batches_.clear();
+    bytes_ = 0;
     room_.notify_all();
   }
 
@@ -92,7 +95,15 @@ class Outbox {
   }
 
  private:
+  bool full() const noexcept { return batches_.size() >= limit_ || bytes_ >= bytes_limit_; }
+  void push(ResultBatch&& batch) {
+    bytes_ += batch.records.size();
+    batches_.push_back(std::move(batch));
+  }
+
   const size_t limit_;
+  const size_t bytes_limit_;
+  size_t bytes_ = 0;
   std::mutex mutex_;
   std::condition_variable room_;
   std::deque<ResultBatch> batches_;
