@@ -128,4 +128,11 @@ export function accounted(figures: Figures): void {
   }
 }
 export const reasons = (end: Everything, position: number): string[] =>
-  end.blinds.filter((blind) => blind.port === position).map((blind) => blind.reason);
+  // One that goes on is told each second, always of the same beginning.
+  [
+    ...new Map(
+      end.blinds
+        .filter((blind) => blind.port === position)
+        .map((blind) => [`${blind.reason} ${blind.since_ns}`, blind.reason]),
+    ).values(),
+  ];
