@@ -1,10 +1,8 @@
 // Every refusal and failure as application/problem+json (RFC 9457) with the catalogue's code and hint.
 import type { FastifyError, FastifyInstance } from "fastify";
 import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
-import type { z } from "zod";
 import { TaplineError } from "#domain/errors.ts";
-import { pointAtError } from "#domain/filter.ts";
-import type { problem } from "./schemas.ts";
+import { problemOf, problemType } from "#domain/problem.ts";
 
 /** Errors of the framework, and of the schemas, as our own. */
 function asOurs(error: FastifyError): TaplineError {
@@ -25,28 +23,14 @@ function asOurs(error: FastifyError): TaplineError {
   return new TaplineError("API_FAILED", { detail: error.message }, { cause: error });
 }
 
-export const problemOf = (error: TaplineError, instance: string): z.output<typeof problem> => {
-  const where = pointAtError(error);
-  return {
-    type: `urn:tapline:error:${error.code}`,
-    title: error.code.toLowerCase().replaceAll("_", " "),
-    status: error.status,
-    code: error.code,
-    detail: error.message,
-    hint: error.hint,
-    instance,
-    ...(where === undefined ? {} : { where }),
-  };
-};
-
 export function answerProblems(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const ours = asOurs(error);
     if (ours.status >= 500) request.log.error({ code: ours.code, err: error }, "request failed");
-    return reply.code(ours.status).type("application/problem+json").send(problemOf(ours, request.url));
+    return reply.code(ours.status).type(problemType).send(problemOf(ours, request.url));
   });
   app.setNotFoundHandler((request, reply) => {
     const error = new TaplineError("API_NOT_FOUND", { path: request.url.split("?")[0] ?? "" });
-    return reply.code(404).type("application/problem+json").send(problemOf(error, request.url));
+    return reply.code(404).type(problemType).send(problemOf(error, request.url));
   });
 }
