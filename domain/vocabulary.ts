@@ -60,3 +60,38 @@ export type Rung = (typeof rungs)[number];
 
 /** How a sensor's database stands: full is waited out, failed is not. */
 export const storeStates = ["writing", "full", "failed"] as const;
+
+/** What carries a relay rule's packets. */
+export const relayEngines = ["xdp", "tc", "afpacket"] as const;
+export type RelayEngine = (typeof relayEngines)[number];
+
+/** Why a packet that came for a relay rule was not taken. At each interface: received = passed + matched + the sum of these. */
+export const relayRefusals = {
+  source: "no rule of this group takes packets of this source",
+  ttl: "its TTL is used up, and no output sets one of its own",
+  loop: "its source is one of this node's own addresses",
+  fragment: "an IP fragment: only whole packets are relayed",
+  malformed: "a header contradicts itself or is cut off",
+  hop_limit: "it came through 16 tunnels already",
+  stranger: "a tunnel packet from an address that is none of the path's",
+  unknown_path: "a tunnel packet of a path that is not in the plan",
+  tag: "a tunnel packet whose tag is wrong",
+  replay: "a tunnel packet that came before, or far too late",
+  version: "a tunnel packet of another version",
+  orphaned: "the agent has been silent for too long",
+} as const;
+export type RelayRefusal = keyof typeof relayRefusals;
+
+/** Why a packet that a relay output wanted to send was not sent. At each output: wanted = sent + the sum of these. */
+export const relayDrops = {
+  mtu: "larger than the output's MTU",
+  ttl: "its TTL is used up, and this output sets none of its own",
+  no_route: "no route to the output's address",
+  no_neighbour: "the next hop's MAC address is not known",
+  interface: "the output's interface is down or gone",
+  device: "the device did not take it: its queue was full, or it failed",
+  rate: "above the rule's limit",
+  storm: "above the rule's storm cut-off",
+  buffer: "no buffer was free, or none could be cloned",
+} as const;
+export type RelayDrop = keyof typeof relayDrops;
