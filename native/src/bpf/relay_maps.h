@@ -41,7 +41,7 @@ struct {
 
 /// What becomes of a packet that was handed over is observed (relay_settle.h). Without the right to: each output of tc
 /// is a clone, whose verdict comes back, and a frame that XDP hands over counts as sent.
-const volatile __u32 observed = 1;
+SEC(".rodata.observed") const volatile __u32 observed = 1;
 
 static __always_inline struct relay_settings* settings_now(void) {
   const __u32 zero = 0;

@@ -148,6 +148,8 @@ static __always_inline void count_matched(const struct match* m, __u64 packets, 
 
 /// False: no rule wants this packet. True with rule RELAY_NONE and no RELAY_TUNNEL: only other sources are wanted.
 static __always_inline int find(__u32 ifindex, __u32 vlan, __u32 engine, const struct packet* p, struct match* m) {
+  // Port 0 stands for packets whose port cannot be read.
+  if (p->protocol == IPPROTO_UDP && p->port == 0 && !p->fragment && !p->malformed) return 0;
   struct relay_key key = {.ifindex = ifindex,
                           .vlan = vlan,
                           .port = p->port,

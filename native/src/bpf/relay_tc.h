@@ -12,7 +12,7 @@
 #include "relay_xdp.h"
 
 #define NEXT (-1)  ///< TCX_NEXT, TC_ACT_UNSPEC: whoever comes after us decides
-#define HEADERS (sizeof(struct ethhdr) + sizeof(struct ipv6hdr) + sizeof(struct udphdr))
+#define HEADERS (sizeof(struct ethhdr) + 60 + sizeof(struct udphdr))  ///< IPv4 with all its options
 #define TUNNEL_HEADERS (HEADERS + HOP_HEADER_BYTES + sizeof(struct ipv6hdr) + sizeof(struct udphdr))
 
 /// Since Linux 6.3.
@@ -219,7 +219,7 @@ static __always_inline __u32 transmit(struct sending* s, const struct relay_outp
   if (s->refused != UNLIMITED) return s->refused + 1;
   // A super-packet cannot be numbered: its parts are cut behind us.
   if (wrapped && s->p->packets > 1) return RELAY_DROPPED_MTU + 1;
-  const __u32 refused = unwanted(o, s->packet_length + (wrapped ? overhead(o) : 0), s->p->ttl);
+  const __u32 refused = unwanted(o, s->packet_length + (wrapped ? overhead(o) : 0), s->p->ttl, s->p->family);
   if (refused) return refused;
   int error = wrapped ? put_original(s) : put_output(s, o);
   if (!error && wrapped) error = wrap(s, o);

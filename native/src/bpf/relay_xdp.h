@@ -155,8 +155,10 @@ static __always_inline int redirect_frame(struct xdp_md* ctx, const struct relay
 }
 
 /// The reason + 1 why an output does not send this packet; 0: it does.
-static __always_inline __u32 unwanted(const struct relay_output* o, __u32 length, __u8 ttl) {
+static __always_inline __u32 unwanted(const struct relay_output* o, __u32 length, __u8 ttl, __u8 family) {
   if (o->flags & RELAY_UNREADY) return o->unready + 1;
+  // What a tunnel brought may be of the other family.
+  if (!(o->flags & RELAY_WRAP) && (o->flags & RELAY_IPV6 ? 6 : 4) != family) return RELAY_DROPPED_NO_ROUTE + 1;
   if (length > o->mtu) return RELAY_DROPPED_MTU + 1;
   if (ttl <= 1 && !(o->flags & (RELAY_SET_TTL | RELAY_WRAP))) return RELAY_DROPPED_TTL + 1;
   return 0;
@@ -172,7 +174,7 @@ static __always_inline int send_frame(struct xdp_md* ctx, const struct packet* p
   counts->wanted++;
   const __u32 length = p->length + (o->flags & RELAY_WRAP ? HOP_OVERHEAD_IPV4 : 0);
   __u32 refused = m->run.flags & RELAY_LIMITED ? limit(m->rule, 1) : UNLIMITED;
-  refused = refused == UNLIMITED ? unwanted(o, length, p->ttl) : refused + 1;
+  refused = refused == UNLIMITED ? unwanted(o, length, p->ttl, 4) : refused + 1;
   if (!refused) refused = o->flags & RELAY_WRAP ? put_wrapped(ctx, p, o, settings, hops) : put_plain(ctx, p, o);
   if (is_traced(settings, m->rule) && trace_begin(p, m->rule)) {
     trace_output(o->slot, refused);
