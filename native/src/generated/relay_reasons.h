@@ -28,12 +28,13 @@ enum relay_drop {
   RELAY_DROPPED_RATE,  ///< above the rule's limit
   RELAY_DROPPED_STORM,  ///< above the rule's storm cut-off
   RELAY_DROPPED_BUFFER,  ///< no buffer was free, or none could be cloned
+  RELAY_DROPPED_WORKER,  ///< the worker process ended while it had it: it may have been sent
   RELAY_DROPPED_REASONS,
 };
 
 #ifdef __cplusplus
 namespace tapline::relay {
 inline constexpr const char* kRefusalNames[] = {"source", "ttl", "loop", "fragment", "malformed", "hop_limit", "stranger", "unknown_path", "tag", "replay", "version", "orphaned"};
-inline constexpr const char* kDropNames[] = {"mtu", "ttl", "no_route", "no_neighbour", "interface", "device", "rate", "storm", "buffer"};
+inline constexpr const char* kDropNames[] = {"mtu", "ttl", "no_route", "no_neighbour", "interface", "device", "rate", "storm", "buffer", "worker"};
 }  // namespace tapline::relay
 #endif
