@@ -11,7 +11,9 @@ namespace tapline::relay {
 
 namespace {
 
-Status wrong(const std::string& rule, const std::string& why) { return {"RELAY_PLAN_INVALID", "rule " + rule + ": " + why}; }
+Status wrong(const std::string& rule, const std::string& why) {
+  return {"RELAY_BAD_PLAN", "rule " + rule + ": " + why};
+}
 
 relay_address bytes_of(const Address& address) {
   relay_address out{};
@@ -78,8 +80,7 @@ Status check_output(const Rule& rule, const Output& output) {
     return wrong(rule.id, "output " + output.id + " has addresses of two families");
   if (!output.tunnel && wire && output.destination.family != wire->destination.family)
     return wrong(rule.id, "output " + output.id + " has another address family than the input");
-  if (rule.engine == Engine::Xdp && output.destination.family != 4)
-    return wrong(rule.id, "xdp relays IPv4 only");
+  if (rule.engine == Engine::Xdp && output.destination.family != 4) return wrong(rule.id, "xdp relays IPv4 only");
   return {};
 }
 
@@ -182,7 +183,8 @@ uint64_t digest_half(std::string_view text, uint64_t key) {
 
 Digest digest_of(std::string_view kind, std::string_view first, std::string_view second) {
   std::string text;
-  for (const std::string_view part : {kind, first, second}) text += std::to_string(part.size()) + ":" + std::string(part);
+  for (const std::string_view part : {kind, first, second})
+    text += std::to_string(part.size()) + ":" + std::string(part);
   return {{digest_half(text, 1) | 1, digest_half(text, 2)}};  // Never zero: that is a free slot.
 }
 

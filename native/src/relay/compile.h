@@ -1,5 +1,5 @@
-// Enters: a plan (rules.h). Leaves: what it means in the maps of the kernel's engines (layout.h), with names where slots will stand;
-// or which rule contradicts itself or another. Pure: asks nobody, changes nothing.
+// Enters: a plan (rules.h). Leaves: what it means in the maps of the kernel's engines (layout.h), with names where
+// slots will stand; or which rule contradicts itself or another. Pure: asks nobody, changes nothing.
 #pragma once
 #include <cstdint>
 #include <map>

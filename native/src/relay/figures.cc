@@ -21,16 +21,19 @@ T at_slot(const std::vector<T>& counts, std::optional<uint32_t> slot) {
 
 std::vector<HopFigures> read_hops(const MapDescriptors& maps) {
   std::vector<HopFigures> out;
-  read_table(maps.windows, sizeof(relay_stream), sizeof(relay_window), BPF_F_LOCK, [&](const void* key, const void* value) {
-    HopFigures hop{};
-    std::memcpy(&hop.stream, key, sizeof hop.stream);
-    std::memcpy(&hop.window, static_cast<const uint8_t*>(value) + offsetof(relay_window, window), sizeof hop.window);
-    out.push_back(hop);
-  });
+  read_table(maps.windows, sizeof(relay_stream), sizeof(relay_window), BPF_F_LOCK,
+             [&](const void* key, const void* value) {
+               HopFigures hop{};
+               std::memcpy(&hop.stream, key, sizeof hop.stream);
+               std::memcpy(&hop.window, static_cast<const uint8_t*>(value) + offsetof(relay_window, window),
+                           sizeof hop.window);
+               out.push_back(hop);
+             });
   return out;
 }
 
-/// tc packets that went into a queue, of which nobody has said more: the queue took them. The next packet on that CPU will count them.
+/// tc packets that went into a queue, of which nobody has said more: the queue took them. The next packet on that CPU
+/// will count them.
 void add_queued(int fd, std::vector<relay_output_counts>& outputs) {
   const int cpus = std::max(1, libbpf_num_possible_cpus());
   const size_t stride = (sizeof(relay_scratch) + 7) & ~size_t{7};
@@ -48,8 +51,8 @@ void add_queued(int fd, std::vector<relay_output_counts>& outputs) {
 
 }  // namespace
 
-Figures read_figures(const MapDescriptors& maps, const Tables& tables, const std::vector<NamedRule>& names, uint64_t now_ns,
-                     uint64_t wall_ahead_ns) {
+Figures read_figures(const MapDescriptors& maps, const Tables& tables, const std::vector<NamedRule>& names,
+                     uint64_t now_ns, uint64_t wall_ahead_ns) {
   Figures out;
   const auto ports = read_counts<relay_port_counts>(maps.port_counts, RELAY_MAX_PORTS);
   for (const auto& [port, slot] : tables.ports()) out.ports.push_back({port, at_slot(ports, slot)});

@@ -1,4 +1,5 @@
-// The relay's counters as they are told. Enters: maps, and whose slot is whose. Leaves: one row each for interfaces, rules, outputs and tunnels.
+// The relay's counters as they are told. Enters: maps, and whose slot is whose. Leaves: one row each for interfaces,
+// rules, outputs and tunnels.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -45,8 +46,8 @@ struct NamedRule {
 };
 
 /// `now_ns`: monotonic. `wall_ahead_ns`: what the wall clock is ahead of it.
-Figures read_figures(const MapDescriptors& maps, const Tables& tables, const std::vector<NamedRule>& names, uint64_t now_ns,
-                     uint64_t wall_ahead_ns);
+Figures read_figures(const MapDescriptors& maps, const Tables& tables, const std::vector<NamedRule>& names,
+                     uint64_t now_ns, uint64_t wall_ahead_ns);
 
 /// Windows of an epoch that is over: idle for 10 minutes, while a newer one of the same path and stream is there.
 void forget_old_windows(const MapDescriptors& maps, uint64_t now_ns);

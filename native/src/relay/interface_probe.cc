@@ -38,7 +38,8 @@ uint64_t xdp_features(uint32_t ifindex) {
   AttributeReader reader(answer);
   uint64_t features = 0;
   for (Attribute attribute{}; reader.next(attribute);)
-    if (attribute.type == kXdpFeatures && attribute.payload.size() >= 8) std::memcpy(&features, attribute.payload.data(), 8);
+    if (attribute.type == kXdpFeatures && attribute.payload.size() >= 8)
+      std::memcpy(&features, attribute.payload.data(), 8);
   return features;
 }
 
@@ -105,7 +106,8 @@ InterfaceProbe probe_interface(uint32_t ifindex, const std::function<bool(uint32
   if (!native) out.why = "the driver has no native XDP";
   if (!out.xdp_target) {
     out.why += out.why.empty() ? "" : "; ";
-    out.why += out.driver == "veth" ? "frames can be redirected to it only when its peer has GRO or an XDP program" : "the driver takes no redirected frames";
+    out.why += out.driver == "veth" ? "frames can be redirected to it only when its peer has GRO or an XDP program"
+                                    : "the driver takes no redirected frames";
   }
   if (out.foreign_xdp) out.why += std::string(out.why.empty() ? "" : "; ") + "another XDP program is attached";
   return out;

@@ -1,5 +1,5 @@
-// What an interface can do for the relay. Enters: its index. Leaves: its driver's XDP, whether frames can be redirected to it, and whose programs are there.
-// Only asks: nothing is attached.
+// What an interface can do for the relay. Enters: its index. Leaves: its driver's XDP, whether frames can be redirected
+// to it, and whose programs are there. Only asks: nothing is attached.
 #pragma once
 #include <cstdint>
 #include <functional>

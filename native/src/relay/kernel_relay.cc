@@ -24,7 +24,7 @@ uint64_t clock_now(clockid_t clock) {
 uint64_t monotonic() { return clock_now(CLOCK_MONOTONIC); }
 uint64_t wall_ahead() { return clock_now(CLOCK_REALTIME) - monotonic(); }
 
-void store(uint64_t& word, uint64_t value) { std::atomic_ref<uint64_t>(word).store(value, std::memory_order_release); }
+void store(__u64& word, uint64_t value) { std::atomic_ref<__u64>(word).store(value, std::memory_order_release); }
 
 }  // namespace
 
@@ -60,7 +60,8 @@ InterfaceProbe KernelRelay::probe(uint32_t ifindex) const {
   return probe_interface(ifindex, [this](uint32_t id) { return programs_.owns(id); });
 }
 
-/// Programs first: a rule may come once its packets are seen. What was attached for a plan that fails is taken off again.
+/// Programs first: a rule may come once its packets are seen. What was attached for a plan that fails is taken off
+/// again.
 Status KernelRelay::attach(const Compiled& plan, std::vector<PortName>& fresh) {
   const std::vector<PortName> before = programs_.attached();
   for (const PortName& port : plan.ports) {
@@ -118,7 +119,7 @@ Status KernelRelay::trace(const std::string& rule, uint32_t packets) {
   const auto slot = tables_.rules().find(digest_of("rule", rule));
   if (!slot) return {"RELAY_NO_RULE", rule};
   store(settings_[0].traced, 0);
-  std::atomic_ref<int32_t>(tracing_[0].left).store(static_cast<int32_t>(std::min<uint32_t>(packets, kMaxTraces)));
+  std::atomic_ref<__s64>(tracing_[0].left).store(static_cast<__s64>(std::min<uint32_t>(packets, kMaxTraces)));
   store(settings_[0].traced, packets == 0 ? 0 : uint64_t{*slot} + 1);
   return {};
 }
@@ -139,13 +140,14 @@ Trace KernelRelay::told(const relay_trace& trace) const {
   for (uint32_t i = 0; i < trace.outputs && i < RELAY_MAX_OUTPUTS; i++)
     for (const NamedOutput& output : named->outputs)
       if (tables_.outputs().find(output.name) == trace.output[i].slot)
-        out.outputs.push_back({output.id, trace.output[i].verdict == 0 ? std::nullopt : std::optional(trace.output[i].verdict - 1)});
+        out.outputs.push_back(
+            {output.id, trace.output[i].verdict == 0 ? std::nullopt : std::optional(trace.output[i].verdict - 1)});
   return out;
 }
 
 std::vector<Trace> KernelRelay::take_traces() {
   ring_buffer__consume(ring_);
-  if (std::atomic_ref<int32_t>(tracing_[0].left).load() <= 0) store(settings_[0].traced, 0);
+  if (std::atomic_ref<__s64>(tracing_[0].left).load() <= 0) store(settings_[0].traced, 0);
   return std::exchange(traces_, {});
 }
 

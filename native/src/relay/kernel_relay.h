@@ -1,5 +1,6 @@
-// The relay's engines in the kernel, as the agent uses them: native/relay.ts's KernelRelay in C++. Enters: plans. Leaves: maps and attached programs that forward
-// without us; figures; traces. Read layout.h for what lies in the kernel, and src/bpf/relay.bpf.c for who uses it.
+// The relay's engines in the kernel, as the agent uses them: native/relay.ts's KernelRelay in C++. Enters: plans.
+// Leaves: maps and attached programs that forward without us; figures; traces. Read layout.h for what lies in the
+// kernel, and src/bpf/relay.bpf.c for who uses it.
 #pragma once
 #include <cstdint>
 #include <optional>

@@ -89,7 +89,8 @@ std::vector<T> read_counts(int fd, uint32_t slots) {
   bool first = true;
   while (done < slots) {
     uint32_t count = std::min(kBatch, slots - done);
-    const int error = bpf_map_lookup_batch(fd, first ? nullptr : &position, &position, keys.data(), values.data(), &count, nullptr);
+    const int error =
+        bpf_map_lookup_batch(fd, first ? nullptr : &position, &position, keys.data(), values.data(), &count, nullptr);
     for (uint32_t i = 0; i < count; i++)
       for (size_t cpu = 0; cpu < cpus() && keys[i] < slots; cpu++)
         add(out[keys[i]], values.data() + i * stride + cpu * (stride / cpus()));

@@ -1,5 +1,5 @@
-// The relay's maps (layout.h) as C++ uses them: arrays that are mapped into memory, and tables and counters behind system calls.
-// Enters: descriptors. Leaves: typed access.
+// The relay's maps (layout.h) as C++ uses them: arrays that are mapped into memory, and tables and counters behind
+// system calls. Enters: descriptors. Leaves: typed access.
 #pragma once
 #include <cstdint>
 #include <functional>

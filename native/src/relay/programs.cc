@@ -29,26 +29,16 @@ struct NamedMap {
   int MapDescriptors::*fd;
 };
 constexpr NamedMap kMaps[] = {
-    {"inputs", &MapDescriptors::inputs},
-    {"rules", &MapDescriptors::rules},
-    {"outputs", &MapDescriptors::outputs},
-    {"paths", &MapDescriptors::paths},
-    {"windows", &MapDescriptors::windows},
-    {"limits", &MapDescriptors::limits},
-    {"settings", &MapDescriptors::settings},
-    {"own", &MapDescriptors::own},
-    {"port_slots", &MapDescriptors::port_slots},
-    {"port_counts", &MapDescriptors::port_counts},
-    {"rule_counts", &MapDescriptors::rule_counts},
-    {"output_counts", &MapDescriptors::output_counts},
-    {"rule_names", &MapDescriptors::rule_names},
-    {"output_names", &MapDescriptors::output_names},
-    {"path_names", &MapDescriptors::path_names},
-    {"sequences", &MapDescriptors::sequences},
-    {"devices", &MapDescriptors::devices},
-    {"scratch", &MapDescriptors::scratch},
-    {"tracing", &MapDescriptors::tracing},
-    {"traces", &MapDescriptors::traces},
+    {"inputs", &MapDescriptors::inputs},           {"rules", &MapDescriptors::rules},
+    {"outputs", &MapDescriptors::outputs},         {"paths", &MapDescriptors::paths},
+    {"windows", &MapDescriptors::windows},         {"limits", &MapDescriptors::limits},
+    {"settings", &MapDescriptors::settings},       {"own", &MapDescriptors::own},
+    {"port_slots", &MapDescriptors::port_slots},   {"port_counts", &MapDescriptors::port_counts},
+    {"rule_counts", &MapDescriptors::rule_counts}, {"output_counts", &MapDescriptors::output_counts},
+    {"rule_names", &MapDescriptors::rule_names},   {"output_names", &MapDescriptors::output_names},
+    {"path_names", &MapDescriptors::path_names},   {"sequences", &MapDescriptors::sequences},
+    {"devices", &MapDescriptors::devices},         {"scratch", &MapDescriptors::scratch},
+    {"tracing", &MapDescriptors::tracing},         {"traces", &MapDescriptors::traces},
 };
 
 std::string name_of(const PortName& port) {
@@ -236,7 +226,8 @@ Status Programs::open(const KernelOptions& options) {
     if (observed_)
       if (status = observe(); !status.ok()) return status;
     for (auto& [port, link] : ports_)
-      if (const int error = bpf_link_update(link.fd.get(), fd(port.engine == RELAY_XDP ? "relay_xdp" : "relay_tc"), nullptr))
+      if (const int error =
+              bpf_link_update(link.fd.get(), fd(port.engine == RELAY_XDP ? "relay_xdp" : "relay_tc"), nullptr))
         return Status::failed("RELAY_FAILED", "replacing " + link.pin, error);
     replace_devices();
     for (const char* name : kPrograms) {
@@ -248,7 +239,8 @@ Status Programs::open(const KernelOptions& options) {
     upgraded_ = adopted_;
   } else {
     for (const char* name : kObservers)
-      observers_.push_back({Descriptor(bpf_obj_get(pin(std::string("link_") + name).c_str())), std::string("link_") + name});
+      observers_.push_back(
+          {Descriptor(bpf_obj_get(pin(std::string("link_") + name).c_str())), std::string("link_") + name});
   }
   return {};
 }
@@ -263,7 +255,10 @@ Status Programs::attach(const PortName& port) {
   const int fd_of_link = bpf_link_create(fd(xdp ? "relay_xdp" : "relay_tc"), static_cast<int>(port.ifindex),
                                          xdp ? BPF_XDP : kTcxIngress, xdp ? &options : nullptr);
   const std::string where = (xdp ? "xdp on interface " : "tc on interface ") + std::to_string(port.ifindex);
-  if (fd_of_link < 0) return Status::failed(fd_of_link == -EBUSY || fd_of_link == -EEXIST ? "RELAY_FOREIGN_PROGRAM" : "RELAY_ATTACH_FAILED", where, fd_of_link);
+  if (fd_of_link < 0)
+    return Status::failed(
+        fd_of_link == -EBUSY || fd_of_link == -EEXIST ? "RELAY_INTERFACE_TAKEN" : "RELAY_ATTACH_FAILED", where,
+        fd_of_link);
   Link link{Descriptor(fd_of_link), name_of(port)};
   if (!options_.pins.empty()) {
     unlink(pin(link.pin).c_str());

@@ -1,5 +1,6 @@
-// The relay's programs and maps in the kernel, and their pins in bpffs, by which they outlive this process. Enters: a folder, sizes. Leaves:
-// loaded programs, descriptors of maps; what an earlier process left there is taken over, and its programs are replaced where ours differ.
+// The relay's programs and maps in the kernel, and their pins in bpffs, by which they outlive this process. Enters: a
+// folder, sizes. Leaves: loaded programs, descriptors of maps; what an earlier process left there is taken over, and
+// its programs are replaced where ours differ.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -38,7 +39,7 @@ class Programs {
   /// Losses behind a redirect are seen.
   bool observed() const noexcept { return observed_; }
 
-  /// Idempotent. RELAY_FOREIGN_XDP when somebody else's program is there: it stays.
+  /// Idempotent. RELAY_INTERFACE_TAKEN when somebody else's program is there: it stays.
   Status attach(const PortName& port);
   void detach(const PortName& port);
   std::vector<PortName> attached() const;

@@ -1,5 +1,5 @@
-// Which slot's counters belong to which name. Enters: names. Leaves: slots that a name keeps for as long as it is wanted, through changes and through
-// restarts of the agent, because the table lies in a pinned map.
+// Which slot's counters belong to which name. Enters: names. Leaves: slots that a name keeps for as long as it is
+// wanted, through changes and through restarts of the agent, because the table lies in a pinned map.
 #pragma once
 #include <map>
 #include <optional>

@@ -78,7 +78,8 @@ Status Tables::check_room(const Compiled& plan) {
     rules += rule_slots_.find(rule.name) ? 0 : 1;
     for (const CompiledOutput& output : rule.outputs) {
       outputs += output_slots_.find(output.name) ? 0 : 1;
-      if (output.path != Digest{} && !path_slots_.find(output.path)) paths += new_paths.insert(output.path).second ? 1 : 0;
+      if (output.path != Digest{} && !path_slots_.find(output.path))
+        paths += new_paths.insert(output.path).second ? 1 : 0;
     }
   }
   for (const auto& [key, input] : plan.inputs) keys += inputs_.contains(key) ? 0 : 1;
@@ -87,7 +88,8 @@ Status Tables::check_room(const Compiled& plan) {
     return {};
   size_t all_outputs = 0;
   for (const CompiledRule& rule : plan.rules) all_outputs += rule.outputs.size();
-  if (plan.rules.size() > runs_.size() || all_outputs > outputs_.size() || plan.inputs.size() > capacity_of(maps_.inputs))
+  if (plan.rules.size() > runs_.size() || all_outputs > outputs_.size() ||
+      plan.inputs.size() > capacity_of(maps_.inputs))
     return {"RELAY_FULL", std::to_string(plan.rules.size()) + " rules, " + std::to_string(all_outputs) + " outputs"};
   return {"RELAY_ROOM", std::to_string(rules) + " rules wait"};
 }
@@ -110,7 +112,7 @@ void Tables::drop_others(const Compiled& plan, uint64_t now_ns, Changes& changes
       continue;
     }
     if (const relay_run run = runs_[slot]; run.word != 0) {
-      std::atomic_ref<uint64_t>(runs_[slot].word).store(0, std::memory_order_release);
+      std::atomic_ref<__u64>(runs_[slot].word).store(0, std::memory_order_release);
       old_runs_.push_back({now_ns, {run.first, run.count}});
       changes.rules_removed++;
     }
@@ -138,8 +140,10 @@ Status Tables::add_ports(const Compiled& plan) {
     while (taken.contains(slot)) slot++;
     if (slot >= RELAY_MAX_PORTS) {
       // The counters of an interface that no rule names any more make room.
-      const auto unused = std::find_if(port_slots_.begin(), port_slots_.end(), [&](const auto& entry) { return !plan.ports.contains(entry.first); });
-      if (unused == port_slots_.end()) return {"RELAY_FULL", "more than " + std::to_string(RELAY_MAX_PORTS) + " interfaces"};
+      const auto unused = std::find_if(port_slots_.begin(), port_slots_.end(),
+                                       [&](const auto& entry) { return !plan.ports.contains(entry.first); });
+      if (unused == port_slots_.end())
+        return {"RELAY_FULL", "more than " + std::to_string(RELAY_MAX_PORTS) + " interfaces"};
       const relay_port old{unused->first.ifindex, unused->first.engine};
       slot = unused->second;
       bpf_map_delete_elem(maps_.port_slots, &old);
@@ -159,7 +163,8 @@ void Tables::write_limit(const CompiledRule& rule, uint32_t slot) {
   if ((rule.flags & RELAY_LIMITED) == 0) return;
   relay_limit now{};
   bpf_map_lookup_elem_flags(maps_.limits, &slot, &now, BPF_F_LOCK);
-  if (now.pps == rule.rule->limit_pps && now.burst == rule.rule->limit_burst && now.storm_pps == rule.rule->storm_pps) return;
+  if (now.pps == rule.rule->limit_pps && now.burst == rule.rule->limit_burst && now.storm_pps == rule.rule->storm_pps)
+    return;
   relay_limit limit{};
   limit.pps = rule.rule->limit_pps;
   limit.burst = rule.rule->limit_burst == 0 ? 1 : rule.rule->limit_burst;
@@ -167,7 +172,8 @@ void Tables::write_limit(const CompiledRule& rule, uint32_t slot) {
   limit.credit = limit.burst * 1'000'000'000;
   timespec time{};
   clock_gettime(CLOCK_MONOTONIC, &time);
-  limit.refilled_ns = limit.second_began_ns = static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
+  limit.refilled_ns = limit.second_began_ns =
+      static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
   bpf_map_update_elem(maps_.limits, &slot, &limit, BPF_F_LOCK);
 }
 
@@ -197,7 +203,7 @@ Status Tables::write_rules(const Compiled& plan, uint64_t now_ns, Changes& chang
     run.first = *first;
     run.count = count;
     run.flags = rule.flags;
-    std::atomic_ref<uint64_t>(runs_[slot].word).store(run.word, std::memory_order_release);
+    std::atomic_ref<__u64>(runs_[slot].word).store(run.word, std::memory_order_release);
     if (old.word != 0) old_runs_.push_back({now_ns, {old.first, old.count}});
     changes.rules_written++;
   }
@@ -280,7 +286,7 @@ void Tables::write_own(const Compiled& plan) {
     const auto* address = static_cast<const relay_address*>(key);
     there.insert({address->halves[0], address->halves[1]});
   });
-  for (size_t i = 0; i < 64; i++) std::atomic_ref<uint64_t>(settings_[0].own_filter[i]).store(filter[i]);
+  for (size_t i = 0; i < 64; i++) std::atomic_ref<__u64>(settings_[0].own_filter[i]).store(filter[i]);
   for (const auto& halves : there)
     if (!wanted.contains(halves)) bpf_map_delete_elem(maps_.own, halves.data());
 }

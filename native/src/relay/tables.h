@@ -1,6 +1,6 @@
-// Brings the maps from what they hold to what a plan means, while packets run. Enters: a compiled plan. Leaves: the maps, changed where
-// the plan differs: new runs of outputs are written first, then each rule's one word is stored. What nobody uses any more is freed a
-// second later, for a program may be in the middle of it.
+// Brings the maps from what they hold to what a plan means, while packets run. Enters: a compiled plan. Leaves: the
+// maps, changed where the plan differs: new runs of outputs are written first, then each rule's one word is stored.
+// What nobody uses any more is freed a second later, for a program may be in the middle of it.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -26,7 +26,8 @@ class Tables {
   /// Reads what is there.
   Status open(const MapDescriptors& maps);
 
-  /// RELAY_FULL: too much for the maps; nothing changed. RELAY_ROOM: what the plan drops is gone, and its room is free in a second: apply again.
+  /// RELAY_FULL: too much for the maps; nothing changed. RELAY_ROOM: what the plan drops is gone, and its room is free
+  /// in a second: apply again.
   Status apply(const Compiled& plan, uint64_t now_ns, Changes& changes);
   /// Frees what has not been used for a second.
   void collect(uint64_t now_ns);
@@ -44,7 +45,9 @@ class Tables {
     size_t operator()(const relay_key& key) const noexcept;
   };
   struct KeyEqual {
-    bool operator()(const relay_key& a, const relay_key& b) const noexcept { return std::memcmp(&a, &b, sizeof a) == 0; }
+    bool operator()(const relay_key& a, const relay_key& b) const noexcept {
+      return std::memcmp(&a, &b, sizeof a) == 0;
+    }
   };
 
   Status check_room(const Compiled& plan);
