@@ -43,8 +43,8 @@ struct relay_key {
   __be16 port;    ///< 0 with protocol UDP: the group's fragments, which have no port
   __u8 protocol;  ///< IPPROTO_UDP or IPPROTO_ESP
   __u8 engine;
-  __u8 family;  ///< 4 or 6
-  __u8 zero;
+  __u8 family;   ///< 4 or 6
+  __u8 zero[5];  ///< no bytes between fields that nobody sets: the kernel compares all of them
   union relay_address destination;
   union relay_address source;  ///< zero: any
 };
@@ -95,6 +95,7 @@ struct relay_output {
   __u8 dscp;  ///< 0 to 63
   __u8 destination_mac[6];
   __u8 source_mac[6];
+  __u32 zero;
   union relay_address destination;
   union relay_address source;
   __u32 unready;  ///< enum relay_drop
@@ -237,3 +238,9 @@ struct relay_scratch {
 struct relay_tracing {
   __s64 left;
 };
+
+#ifdef __cplusplus
+static_assert(sizeof(relay_key) == 48 && sizeof(relay_input) == 8 && sizeof(relay_run) == 8);
+static_assert(sizeof(relay_output) == 96 && sizeof(relay_stream) == 12 && sizeof(relay_port) == 8);
+static_assert(sizeof(relay_rule_counts) == 160 && sizeof(relay_output_counts) == 128);
+#endif
