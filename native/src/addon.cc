@@ -11,6 +11,7 @@
 #include "binding/generation.h"
 #include "binding/links.h"
 #include "binding/micro.h"
+#include "binding/peer.h"
 
 namespace {
 
@@ -24,6 +25,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("probe", Napi::Function::New(env, tapline::probe));
   exports.Set("watchLinks", Napi::Function::New(env, tapline::watch_links));
   exports.Set("generate", Napi::Function::New(env, tapline::generate_traffic));
+  exports.Set("peer", Napi::Function::New(env, tapline::peer));
   exports.Set("micro", Napi::Function::New(env, tapline::micro));
   return exports;
 }
