@@ -7,6 +7,7 @@ import { addressKind, parseAddress } from "./ip-address.ts";
 
 export const mostRules = 10_000;
 export const mostOutputs = 64;
+const mostPeers = 8;
 
 const id = z
   .string()
@@ -34,7 +35,7 @@ const kinds = {
   },
 };
 const named = (kind: string | undefined): string =>
-  kind === undefined ? "no IP address" : `${/^[aeiou]/.test(kind) ? "an" : "a"} ${kind} address`;
+  kind === undefined ? "no IP address" : `${/^(?:IP|uns)/.test(kind) ? "an" : "a"} ${kind} address`;
 const of = (kind: keyof typeof kinds) =>
   ipAddress.superRefine((value, context) => {
     const wrong = parseAddress(value) ? kinds[kind](value) : undefined;
@@ -72,7 +73,7 @@ const tunnelInput = z.strictObject({
   peers: z
     .array(address)
     .min(1)
-    .max(64)
+    .max(mostPeers)
     .describe("addresses that it may come from: the `source` of the path's output there"),
 });
 const tunnelOutput = z.strictObject({

@@ -12,6 +12,8 @@ export type Choice =
 export interface Ends {
   readonly inputs: readonly number[];
   readonly outputs: readonly (number | undefined)[];
+  /** at either end */
+  readonly ipv6: boolean;
 }
 
 type Near = Pick<Surroundings, "probe" | "linkAt" | "isDefault" | "isWatched">;
@@ -40,7 +42,7 @@ export function chooseEngine(
     return why === undefined ? { engine, why: "asked for" } : { engine: null, why };
   }
   const notXdp = cannot("xdp") ?? (before === "xdp" ? undefined : ratherNotXdp(ends, near));
-  if (notXdp === undefined) return { engine: "xdp", why: "one output a device, in the driver" };
+  if (notXdp === undefined) return { engine: "xdp", why: "one output, in the driver" };
   const notTc = cannot("tc");
   if (notTc === undefined) return { engine: "tc", why: `not XDP: ${notXdp}` };
   const notUser = cannot("afpacket");
@@ -49,23 +51,23 @@ export function chooseEngine(
   return { engine: null, why: `no engine: ${all.join("; ")}` };
 }
 
-function cannotXdp(rule: NamedRule, { inputs, outputs }: Ends, near: Near): string | undefined {
+function cannotXdp(rule: NamedRule, { inputs, outputs, ipv6 }: Ends, near: Near): string | undefined {
   const nameOf = (ifindex: number): string => near.linkAt(ifindex)?.name ?? `interface ${ifindex}`;
   if (rule.deliverLocal) return "what XDP takes, this node's own subscribers do not get (deliverLocal)";
+  if (ipv6) return "XDP relays IPv4 only";
+  const [device, ...more] = outputs;
+  if (more.length > 0) return `XDP has one output, and this rule ${outputs.length}`;
   for (const ifindex of inputs) {
     const probe = near.probe(ifindex);
     if (!probe) return `${nameOf(ifindex)} cannot be asked what it can do`;
     if (probe.foreignXdp) return `${nameOf(ifindex)} has an XDP program of somebody else`;
     if (probe.xdp !== "native") return `${nameOf(ifindex)} has no XDP in its driver${because(probe.why)}`;
   }
-  const devices = outputs.filter((ifindex) => ifindex !== undefined);
-  const twice = devices.find((ifindex, i) => devices.indexOf(ifindex) !== i);
-  if (twice !== undefined) return `two outputs leave by ${nameOf(twice)}`;
-  for (const ifindex of devices) {
-    const probe = near.probe(ifindex);
-    if (probe?.xdpTarget !== true) return `${nameOf(ifindex)} takes no frames from XDP${because(probe?.why ?? "")}`;
-  }
-  return undefined;
+  if (device === undefined) return "its output has no interface at the moment";
+  const probe = near.probe(device);
+  return probe?.xdpTarget === true
+    ? undefined
+    : `${nameOf(device)} takes no frames from XDP${because(probe?.why ?? "")}`;
 }
 
 const because = (why: string): string => (why === "" ? "" : ` (${why})`);

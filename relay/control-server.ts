@@ -1,6 +1,6 @@
 // The control socket: who may ask, lines in, lines out, everything bounded. Enters: bytes of a process of this machine. Leaves: questions, one after the
 // other for each connection, and their answers.
-import { chmod, chown, mkdir, unlink } from "node:fs/promises";
+import { chmod, chown, lstat, mkdir, unlink } from "node:fs/promises";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { TaplineError } from "#domain/errors.ts";
@@ -101,9 +101,12 @@ async function makeRoom(path: string): Promise<void> {
     });
     probe.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
   });
+  // A plain file refuses connections, too, and is not ours to take away.
+  const other = outcome === "ECONNREFUSED" && !(await lstat(path)).isSocket();
+  if (other) throw new Error("something else is there");
   if (outcome === "answers" || outcome === "EAGAIN") throw new TaplineError("RELAY_SOCKET_TAKEN", { path });
   if (outcome === "ECONNREFUSED") await unlink(path);
-  else if (outcome !== "ENOENT") throw new Error(outcome === "ENOTSOCK" ? "something else is there" : outcome);
+  else if (outcome !== "ENOENT") throw new Error(outcome);
 }
 
 const failure = (error: TaplineError): ControlAnswer => ({
@@ -143,7 +146,8 @@ class Conversation {
     this.#timer = timer;
     try {
       again();
-      for await (const part of this.#socket as AsyncIterable<Buffer>) {
+      // Left open when a line is refused: it is told why.
+      for await (const part of this.#socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
         const had = lines.waiting;
         for (const line of lines.take(part)) {
           clearTimeout(this.#timer);

@@ -29,6 +29,7 @@ export function holding(standing: Standing): Holding[] {
     ...standing.failures.map(({ subject, error: { code, details } }) => error(code, subject, details)),
     ...ofEngines(standing, stands),
     ...ofRules(stands),
+    ...ofForeigners(stands, standing.near),
     ...ofTunnels(stands, standing.near),
     ...standing.ports.flatMap((port) => ofPort(port, standing.portsBefore)),
     ...ofDrops(standing.dropped),
@@ -80,6 +81,18 @@ function ofRules(stands: readonly Stand[]): Holding[] {
       error("RELAY_OUTPUT_UNREADY", problem, { count, detail: problem, rule }),
     ),
   ];
+}
+
+/** Programs of others on inputs whose rules would have taken XDP. */
+function ofForeigners(stands: readonly Stand[], near: Surroundings): Holding[] {
+  const fallen = stands.filter(({ rule, engine }) => rule.engine === "Auto" && engine !== null && engine !== "xdp");
+  const inputs = Map.groupBy(fallen, ({ found }) => found.ends.inputs[0] ?? 0);
+  return [...inputs].flatMap(([ifindex, rules]) => {
+    if (near.probe(ifindex)?.foreignXdp !== true) return [];
+    const path = near.linkAt(ifindex)?.name ?? `interface ${ifindex}`;
+    const details = { path, kind: "XDP", count: rules.length, engine: rules[0]?.engine ?? "tc" };
+    return [warning("RELAY_FOREIGN_PROGRAM", path, details)];
+  });
 }
 
 /** The header of the tunnel, UDP and IP around a packet. */

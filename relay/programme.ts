@@ -108,7 +108,7 @@ export class Programme {
       const found = find(rule, this.#near);
       return standOf(rule, found, choose(rule, found));
     });
-    return oneEngineATunnelPort(stands);
+    return oneEngineAGate(stands);
   }
 }
 
@@ -119,21 +119,28 @@ function standOf(rule: NamedRule, found: Found, { engine, why }: Choice): Stand 
   return { rule, found, engine, why, cause, state };
 }
 
-/** What comes to an interface's tunnel port is opened by one engine: where two would be, the one that can do more takes all. */
-function oneEngineATunnelPort(stands: readonly Stand[]): Stand[] {
-  const able = ["xdp", "tc", "afpacket"] as const;
-  const taken = new Map<number, RelayEngine>();
-  for (const { rule, found, engine } of stands)
-    if (rule.from.tunnel && engine !== null && rule.engine === "Auto")
-      for (const ifindex of found.ends.inputs) {
-        const before = taken.get(ifindex) ?? engine;
-        taken.set(ifindex, able.indexOf(engine) > able.indexOf(before) ? engine : before);
-      }
+const able = ["xdp", "tc", "afpacket"] as const;
+
+/** What must be with one engine: rules of one group that differ in their sources only; tunnels that come to one interface. */
+const gates = ({ rule: { from }, found }: Stand): string[] =>
+  from.tunnel
+    ? found.ends.inputs.map((ifindex) => `tunnel ${ifindex}`)
+    : [`${found.ends.inputs[0]} ${from.vlan ?? 0} ${from.protocol} ${from.group ?? from.address} ${from.port}`];
+
+/** Where rules of one gate would be with two engines, the one that can do more takes all that leave the choice. */
+function oneEngineAGate(stands: readonly Stand[]): Stand[] {
+  const taken = new Map<string, RelayEngine>();
+  const more = (a: RelayEngine, b: RelayEngine): RelayEngine => (able.indexOf(a) > able.indexOf(b) ? a : b);
+  for (const stand of stands)
+    for (const gate of stand.engine === null ? [] : gates(stand))
+      taken.set(gate, more(taken.get(gate) ?? "xdp", stand.engine as RelayEngine));
   return stands.map((stand) => {
-    if (!stand.rule.from.tunnel || stand.engine === null || stand.rule.engine !== "Auto") return stand;
-    const wanted = stand.found.ends.inputs.map((ifindex) => taken.get(ifindex) ?? "tc");
-    const engine = wanted.toSorted((a, b) => able.indexOf(b) - able.indexOf(a))[0] ?? stand.engine;
-    return engine === stand.engine ? stand : { ...stand, engine, why: "as the other tunnels of its interface" };
+    if (stand.engine === null) return stand;
+    const engine = gates(stand).reduce<RelayEngine>((all, gate) => more(all, taken.get(gate) ?? "xdp"), stand.engine);
+    if (engine === stand.engine) return stand;
+    const why = `as others that come in the same way, by ${engine}`;
+    if (stand.rule.engine === "Auto") return { ...stand, engine, why };
+    return { ...stand, engine: null, why: `it must be carried ${why}`, cause: "engine", state: "waiting" };
   });
 }
 

@@ -41,7 +41,9 @@ const same = (a: Bytes, b: Bytes): boolean => Buffer.compare(a, b) === 0;
 /** Everything about it that does not depend on the engine. */
 export function find(rule: NamedRule, near: Surroundings): Found {
   const outputs = rule.to.map((output) => wayOf(rule, output, near));
-  const ends = (inputs: readonly number[]): Ends => ({ inputs, outputs: outputs.map(({ link }) => link?.index) });
+  const places = [rule.from.group ?? rule.from.address, ...(rule.from.tunnel?.peers ?? []), ...rule.to.map((output) => output.tunnel?.to ?? destinationOf(rule, output))]; // biome-ignore format: one list
+  const ipv6 = places.some((text) => text?.includes(":"));
+  const ends = (inputs: readonly number[]): Ends => ({ inputs, outputs: outputs.map(({ link }) => link?.index), ipv6 });
   const { tunnel, interface: name = "", address } = rule.from;
   if (tunnel) {
     const ports = tunnelInputs(rule, near);
@@ -134,14 +136,17 @@ function inputOf({ from }: NamedRule, { ends }: Found): ResolvedWireInput | Reso
 function outputOf(rule: NamedRule, way: OutputWay, epoch: number): ResolvedOutput {
   const { output, link, destination, source, mac, unready } = way;
   const { tunnel } = output;
+  const at = destination ?? new Uint8Array(4);
+  // A tunnel has a source in any case; while it cannot send, nobody sees it.
+  const from = source ?? (tunnel ? new Uint8Array(at.length) : undefined);
   return {
     id: output.id,
     ifindex: link?.index ?? 0,
-    destination: destination ?? bytesOf("0.0.0.0"),
+    destination: at,
     port: tunnel ? tunnelPort : (portOf(rule, output) ?? 0),
     ...(output.ttl === undefined ? {} : { ttl: output.ttl }),
     ...(output.dscp === undefined ? {} : { dscp: output.dscp }),
-    ...(source === undefined ? {} : { source }),
+    ...(from === undefined ? {} : { source: from }),
     destinationMac: mac ?? noMac,
     sourceMac: link?.mac ?? noMac,
     mtu: way.mtu,
