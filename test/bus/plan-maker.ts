@@ -1,7 +1,7 @@
 // An operator's end of the plans, for tests: a key pair, and plans put where relays look for them.
 import { createHash, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { gzipSync } from "node:zlib";
-import { connect, type KV, type NatsConnection, type ObjectStore } from "nats";
+import { connect, type ConnectionOptions, type KV, type NatsConnection, type ObjectStore } from "nats";
 import { planClaim } from "#domain/relay-plan.ts";
 import { planBucket, planKey, type RelayPlace } from "#domain/subjects.ts";
 
@@ -36,8 +36,8 @@ export class PlanMaker implements AsyncDisposable {
     this.publicKey = pair.publicKey;
   }
 
-  static async open(url: string, place: RelayPlace): Promise<PlanMaker> {
-    const session = await connect({ servers: url, reconnectTimeWait: 100, maxReconnectAttempts: -1 });
+  static async open(url: string, place: RelayPlace, login: ConnectionOptions = {}): Promise<PlanMaker> {
+    const session = await connect({ ...login, servers: url, reconnectTimeWait: 100, maxReconnectAttempts: -1 });
     const { views } = session.jetstream();
     const bucket = planBucket(place.fleet);
     return new PlanMaker(session, await views.kv(bucket), await views.os(bucket), place);
