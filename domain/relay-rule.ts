@@ -282,19 +282,23 @@ const asId = (text: string): string => text.replaceAll(/[[\]]/g, "").slice(0, 96
 export function namedRule(rule: RelayRule): NamedRule {
   const own = rule.id ?? asId(inputText(rule));
   const taken = new Set(rule.to.flatMap((output) => output.id ?? []));
+  // In the schema's order, so that a file that is read and written again is the same.
   return {
-    ...rule,
     id: own,
     name: rule.name ?? own,
+    ...without(rule),
     to: rule.to.map((output) => {
-      if (output.id !== undefined) return { ...output, id: output.id };
+      const { id: given, ...rest } = output;
+      if (given !== undefined) return { id: given, ...rest };
       const made = asId(outputText(rule, output));
       for (let i = 1; ; i++) {
         const free = i === 1 ? made : `${made}.${i}`;
         if (taken.has(free)) continue;
         taken.add(free);
-        return { ...output, id: free };
+        return { id: free, ...rest };
       }
     }),
   };
 }
+
+const without = ({ id: _, name: __, ...rest }: RelayRule): Omit<RelayRule, "id" | "name"> => rest;
