@@ -346,7 +346,10 @@ export const catalogue = {
     "it needs the program systemd-notify (package systemd), and NotifyAccess=all in the unit",
   ),
   // What the relay stands on: worker processes, memberships, the kernel's tables.
-  RELAY_BAD_PLAN: entry("the engine does not understand its plan: {detail}", "this is a defect of tapline: please report it"),
+  RELAY_BAD_PLAN: entry(
+    "the engine does not understand its plan: {detail}",
+    "this is a defect of tapline: please report it",
+  ),
   RELAY_WORKER_FILES: entry(
     "the files of a relay worker are of no use: {detail}",
     "check the disk's free space and the folder's permissions; nothing was changed",
@@ -362,7 +365,11 @@ export const catalogue = {
     "run as root, or grant it to the process",
     503,
   ),
-  NETWORK_FAILED: entry("the kernel's routing tables cannot be asked: {detail}", "ip route shows what the kernel says", 503),
+  NETWORK_FAILED: entry(
+    "the kernel's routing tables cannot be asked: {detail}",
+    "ip route shows what the kernel says",
+    503,
+  ),
 } as const satisfies Record<string, Entry>;
 
 export type ErrorCode = keyof typeof catalogue;
