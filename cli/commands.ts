@@ -227,7 +227,9 @@ function benchSoakCommand(done: Done): Command {
     .option("--seconds <time>", "how long", seconds, 1800)
     .option("--every <time>", "how often to look; oftener in a short run", seconds, 10)
     .addOption(new Option("--kind <traffic>", "what travels").choices(["macsec", "mixed"]).default("mixed"))
-    .addOption(new Option("--of <what>", "what of ours is watched").choices(["sensor", "analyze"]).default("sensor"))
+    .addOption(
+      new Option("--of <what>", "what of ours is watched").choices(["sensor", "analyze", "relay"]).default("sensor"),
+    )
     .option("--csv <file>", "write the samples as CSV")
     .addOption(json())
     .action(async (options: BenchSoakArguments) => {

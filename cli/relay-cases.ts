@@ -30,7 +30,12 @@ const fans = 4;
 /** Each makes what it needs when it is asked for. */
 export const rateCases = {
   smcroute: (seconds) => peer("smcroute", "smcroute", seconds),
-  "smcroute-rps": (seconds) => ({ ...peer("smcroute-rps", "smcroute", seconds), steering: [other("rps")] }),
+  // Its sink needs NAPI: else both ends wait in one core's backlog, and some are lost there.
+  "smcroute-rps": (seconds) => ({
+    ...peer("smcroute-rps", "smcroute", seconds),
+    sink: "xdp",
+    steering: [other("rps")],
+  }),
   socat: (seconds) => peer("socat", "socat", seconds),
   xdp: (seconds) => ({
     ...own("xdp", rules.onward("XDP"), seconds),

@@ -13,7 +13,7 @@ import { atLeast, atMost, exactly, type Target } from "./target.ts";
 
 interface Row {
   readonly name: string;
-  readonly steering: readonly string[];
+  readonly setting: string;
   readonly rate: Figure;
   readonly offered: Figure;
   readonly sent: number;
@@ -28,12 +28,12 @@ interface Row {
   readonly loadSeconds?: number;
 }
 
-function rowOf({ name, steering }: RatedCase, readings: readonly RelayReading[]): Row {
+function rowOf({ name, steering, sink, forwarder }: RatedCase, readings: readonly RelayReading[]): Row {
   const all = (of: (reading: RelayReading) => number): number => sum(readings.map(of));
   const loads = readings.flatMap(({ said }) => (said as { loadSeconds?: number } | undefined)?.loadSeconds ?? []);
   return {
     name,
-    steering: steering.map(steeringText),
+    setting: [forwarder.settings, ...steering.map(steeringText), `sink by ${sink}`].join(", "),
     rate: figure(readings.map(({ rate }) => rate)),
     offered: figure(readings.map(({ sent }) => sent.pps)),
     sent: all(({ sent }) => sent.sent),
@@ -74,7 +74,7 @@ function rateText(rows: readonly Row[], { rounds, seconds }: BenchRelayArguments
       ]),
     ),
     `Sender on core ${relayCores.sender}; where nothing is said, the relaying is done on its core. What the first device refuses is sent again: a slow relay slows the sender. Lost: sent, and never arrived, over all rounds.`,
-    ...rows.map((row) => `  ${row.name}: ${row.steering.join(", ") || "nothing moved"}`),
+    ...rows.map((row) => `  ${row.name}: ${row.setting}`),
     "",
   ].join("\n"); // biome-ignore format: one table
 }

@@ -21,6 +21,28 @@ export type RulesOf = (node: NodeName, i: number) => readonly RuleText[];
 const readyMs = 20_000;
 const pollMs = 50;
 
+/** Of its report (docs/reference/relay-report.md), what measurements use. */
+export interface RelayFacts {
+  readonly sequence: number;
+  readonly interfaces: readonly {
+    readonly interface: string;
+    readonly received: number;
+    readonly passed: number;
+    readonly matched: number;
+    readonly refused: Readonly<Record<string, number>>;
+    readonly residue: number;
+  }[];
+  readonly totals: {
+    readonly matched: number;
+    readonly wanted: number;
+    readonly sent: number;
+    readonly refused: Readonly<Record<string, number>>;
+    readonly dropped: Readonly<Record<string, number>>;
+  };
+}
+export const total = (counts: Readonly<Record<string, number>>): number =>
+  Object.values(counts).reduce((sum, count) => sum + count, 0);
+
 /** A relay agent in a node, with files and programs of its own. */
 export class RelayAgent {
   readonly node: NodeName;
@@ -110,6 +132,20 @@ export class RelayAgent {
     const from = performance.now();
     this.rules("load", path, "--replace");
     return (performance.now() - from) / 1000;
+  }
+
+  /** Its report of this second, from the API in its node. */
+  report(): RelayFacts {
+    const text = this.#rig.said(this.node, "curl", "-sS", "--max-time", "5", "http://127.0.0.1:3002/api/v1/report");
+    return JSON.parse(text) as RelayFacts;
+  }
+
+  /** The report of a whole second that has not begun yet: all that came before the call is in it. */
+  async settled(signal: AbortSignal): Promise<RelayFacts> {
+    for (const { sequence } = this.report(); ; await sleep(pollMs, undefined, { signal })) {
+      const now = this.report();
+      if (now.sequence >= sequence + 2) return now;
+    }
   }
 
   async end(signal: NodeJS.Signals): Promise<void> {
