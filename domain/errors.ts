@@ -342,6 +342,24 @@ export const catalogue = {
     "systemd was not told about this process: {detail}",
     "it needs the program systemd-notify (package systemd), and NotifyAccess=all in the unit",
   ),
+  // What the relay stands on: worker processes, memberships, the kernel's tables.
+  RELAY_BAD_PLAN: entry("the engine does not understand its plan: {detail}", "this is a defect of tapline: please report it"),
+  RELAY_WORKER_FILES: entry(
+    "the files of a relay worker are of no use: {detail}",
+    "check the disk's free space and the folder's permissions; nothing was changed",
+    503,
+  ),
+  RELAY_JOINS_FAILED: entry(
+    "groups cannot be joined: {detail}",
+    "is native/build/relay_joins there, and may it run? Groups joined before stay joined",
+    503,
+  ),
+  NETWORK_NOT_PERMITTED: entry(
+    "changing neighbours and addresses needs CAP_NET_ADMIN ({detail})",
+    "run as root, or grant it to the process",
+    503,
+  ),
+  NETWORK_FAILED: entry("the kernel's routing tables cannot be asked: {detail}", "ip route shows what the kernel says", 503),
 } as const satisfies Record<string, Entry>;
 
 export type ErrorCode = keyof typeof catalogue;

@@ -11,6 +11,8 @@
 #include "binding/generation.h"
 #include "binding/links.h"
 #include "binding/micro.h"
+#include "binding/network.h"
+#include "binding/relay_worker.h"
 
 namespace {
 
@@ -25,6 +27,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("watchLinks", Napi::Function::New(env, tapline::watch_links));
   exports.Set("generate", Napi::Function::New(env, tapline::generate_traffic));
   exports.Set("micro", Napi::Function::New(env, tapline::micro));
+  exports.Set("openRelayWorker", Napi::Function::New(env, tapline::open_relay_worker));
+  tapline::offer_network(env, exports);
   return exports;
 }
 
