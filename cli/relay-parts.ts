@@ -17,7 +17,7 @@ export const rateCaseNames = [
 ] as const;
 export type RateCaseName = (typeof rateCaseNames)[number];
 
-export const benchRelayParts = [...rateCaseNames, "latency", "hashed"] as const;
+export const benchRelayParts = [...rateCaseNames, "latency", "hashed", "micro"] as const;
 export type BenchRelayPart = (typeof benchRelayParts)[number];
 
 export interface BenchRelayArguments {
