@@ -9,22 +9,19 @@ import type { BenchCaptureArguments } from "./bench-capture.ts";
 import { benchRelayParts, type BenchRelayArguments } from "./relay-parts.ts";
 import type { BenchSoakArguments } from "./bench-soak.ts";
 import type { BenchReplayArguments } from "./bench-replay.ts";
+import { type Done, examples, json } from "./command-parts.ts";
 import type { GenerateArguments } from "./generate.ts";
 import type { ListArguments } from "./list.ts";
+import { relayCommand, rulesCommand } from "./relay-commands.ts";
 import type { SensorArguments } from "./sensor.ts";
 import type { ServeArguments } from "./serve.ts";
 import type { StressArguments } from "./stress.ts";
 import type { DoctorArguments } from "./doctor.ts";
 import type { TuneArguments } from "./tune.ts";
 
-type Done = (exitCode: number) => void;
-
 const version = (): string =>
   (JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }).version;
 
-const examples = (...lines: string[]): string =>
-  `\nExamples:\n${lines.map((line) => `  $ tapline ${line}`).join("\n")}\n`;
-const json = (): Option => new Option("--json", "one JSON object on stdout, for machines");
 const trafficKinds = ["macsec", "ipsec", "mixed", "tcp"] as const;
 
 function analyzeCommand(done: Done): Command {
@@ -349,6 +346,8 @@ export function commands(done: Done): Command {
     .addCommand(analyzeCommand(done))
     .addCommand(serveCommand(done))
     .addCommand(sensorCommand(done))
+    .addCommand(relayCommand(done))
+    .addCommand(rulesCommand(done))
     .addCommand(listCommand(done, "flows"))
     .addCommand(listCommand(done, "gaps"))
     .addCommand(pcapCommand(done))

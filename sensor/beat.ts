@@ -1,6 +1,5 @@
 // Once a second: the engine's figures become the report, the metrics, the run's checkpoint, conditions, and a step on the memory ladder;
 // every five seconds a line of statistics. Reading never changes a count.
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Stream } from "#api/stream.ts";
 import type { CaptureFigures } from "#domain/analysis.ts";
 import type { PinningReport } from "#domain/pinning.ts";
@@ -11,19 +10,19 @@ import type { Losses } from "#host/losses.ts";
 import type { Running } from "#host/pinning-view.ts";
 import type { Pinner } from "#host/pinner.ts";
 import type { Capture } from "#native/engine.ts";
+import { Conditions } from "#process/conditions.ts";
+import { everySecond, secondMs } from "#process/every-second.ts";
 import type { Logs } from "#process/log.ts";
 import { version } from "#process/version.ts";
 import type { StoreWriter } from "#store/writer.ts";
 import { Budget, type Configured } from "./budget.ts";
-import { Conditions } from "./conditions.ts";
 import type { Fleet } from "./fleet.ts";
 import { holding } from "./holding.ts";
 import { liveSummary } from "./live-summary.ts";
 import { foldRemoved, rate, reportInterfaces, reportProtocols, sum } from "./report.ts";
 import type { Results } from "./results.ts";
 import type { Refused } from "./watched.ts";
-import type { SensorMetrics } from "./metrics.ts";
-import { showFigures } from "./show-figures.ts";
+import { showFigures, type SensorMetrics } from "./show-figures.ts";
 import { tell, type Hearers } from "./telling.ts";
 
 export interface BeatOptions {
@@ -52,7 +51,6 @@ export interface BeatOptions {
   readonly alive: () => void;
 }
 
-const beatMs = 1000;
 const statisticsEvery = 5;
 /** It reads many small files of the kernel. */
 const pinningEvery = 5;
@@ -82,7 +80,7 @@ export class Beat {
   }
 
   start(): void {
-    this.#beating = this.#go(this.#ending.signal);
+    this.#beating = everySecond(() => this.#once(), this.#ending.signal);
   }
 
   /** Ends with a last report. */
@@ -118,16 +116,6 @@ export class Beat {
     if (!figures) return this.report?.interfaces ?? [];
     const ns = Number(nowNs() - (this.#before?.ns ?? nowNs()));
     return reportInterfaces(figures, this.#before?.figures, ns, losses);
-  }
-
-  async #go(signal: AbortSignal): Promise<void> {
-    let due = performance.now();
-    while (!signal.aborted) {
-      this.#once();
-      // A beat that came late does not make the next ones come in a heap.
-      due = Math.max(due + beatMs, performance.now() + beatMs / 2);
-      await sleep(due - performance.now(), undefined, { signal }).catch(() => undefined);
-    }
   }
 
   /** A figure that cannot be read must not end the capture. */
@@ -216,7 +204,7 @@ export class Beat {
       time: timeText(ns),
       started: timeText(startedNs),
       sequence: ++this.#sequence,
-      interval_ms: beatMs,
+      interval_ms: secondMs,
       interfaces: foldRemoved(reportInterfaces(figures, this.#before?.figures, between, losses)),
       softnet: losses.softnet(),
       protocols: reportProtocols(figures.protocols),

@@ -6,7 +6,7 @@ import type { PinningReport } from "#domain/pinning.ts";
 import type { StoreState } from "#store/writer.ts";
 import type { Rung } from "#domain/vocabulary.ts";
 import type { Settings } from "./budget.ts";
-import type { Holding, Severity } from "./conditions.ts";
+import type { Holding, Severity } from "#process/conditions.ts";
 import type { Refused } from "./watched.ts";
 
 export interface Standing {

@@ -11,7 +11,6 @@ import { realpathSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Registry } from "prom-client";
 import { openDatabase } from "#api/database-source.ts";
 import { liveRow, type Live } from "#api/live.ts";
 import { restingSource } from "#api/resting-source.ts";
@@ -23,10 +22,8 @@ import type { SensorConfig } from "#domain/sensor-config.ts";
 import { HostFiles } from "#host/files.ts";
 import { Losses } from "#host/losses.ts";
 import { engine, type Capture, type CaptureOptions } from "#native/engine.ts";
-import type { Health } from "#process/health.ts";
+import type { AgentContext, RunningAgent } from "#process/agent.ts";
 import { frameworkLog } from "#process/framework-log.ts";
-import type { Logs } from "#process/log.ts";
-import type { Shutdown } from "#process/shutdown.ts";
 import { traced } from "#process/traces.ts";
 import { version } from "#process/version.ts";
 import { StoreWriter } from "#store/writer.ts";
@@ -34,35 +31,25 @@ import { Beat } from "./beat.ts";
 import { engineError } from "./engine-error.ts";
 import type { Fleet, FleetOptions } from "./fleet.ts";
 import { liveSummary } from "./live-summary.ts";
-import { SensorMetrics } from "./metrics.ts";
 import { driverStatistics, openPinner } from "./machine.ts";
 import { sum } from "./report.ts";
 import { Results } from "./results.ts";
 import { configured, entries, flowsInMemory, pinningPolicy, ringBytes, sourceText } from "./settings.ts";
+import { SensorMetrics } from "./show-figures.ts";
 import { rests, takeAll, tellStoredMs } from "./take.ts";
 import { tell, type Hearers } from "./telling.ts";
 import { Watched } from "./watched.ts";
 
-export interface SensorContext {
-  readonly logs: Logs;
-  readonly health: Health;
-  readonly registry: Registry;
-  readonly shutdown: Shutdown;
+export interface SensorContext extends AgentContext {
   /** an interface that is named and not there ends the start */
   readonly require: boolean;
-}
-
-export interface RunningSensor {
-  /** Applies what can change at run time; throws when the new configuration cannot be applied, and then changes nothing. */
-  change(next: SensorConfig): Promise<void>;
-  stages(): CaptureFigures["stages"] | undefined;
 }
 
 /** Results that wait while nothing can be written. */
 const storeBufferMiB = 64;
 const wallNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
-export async function startSensor(first: SensorConfig, context: SensorContext): Promise<RunningSensor> {
+export async function startSensor(first: SensorConfig, context: SensorContext): Promise<RunningAgent<SensorConfig>> {
   const { logs, health, registry, shutdown } = context;
   const log = logs.facility("capture");
   const startedNs = wallNs();

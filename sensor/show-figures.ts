@@ -1,11 +1,22 @@
 // A second's figures as metrics.
+import type { Registry } from "prom-client";
+import { interfaceLabels, sensorMetrics } from "#domain/metrics.ts";
 import type { SensorReport } from "#domain/report.ts";
 import { rungs, sequencedProtocols, storeStates, type BlindReason, type Rung } from "#domain/vocabulary.ts";
+import type { Severity } from "#process/conditions.ts";
+import { boundedLabel, MetricSet } from "#process/metric-set.ts";
 import type { StoreState } from "#store/writer.ts";
-import type { Severity } from "./conditions.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Gaps } from "./gaps.ts";
-import type { SensorMetrics } from "./metrics.ts";
+
+/** A sensor's metrics, and the label of its interfaces. */
+export class SensorMetrics extends MetricSet<typeof sensorMetrics> {
+  readonly interface = boundedLabel(interfaceLabels);
+
+  constructor(registry: Registry) {
+    super(registry, sensorMetrics);
+  }
+}
 
 export interface Shown {
   readonly report: SensorReport;

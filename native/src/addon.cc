@@ -12,6 +12,7 @@
 #include "binding/links.h"
 #include "binding/micro.h"
 #include "binding/network.h"
+#include "binding/peer.h"
 #include "binding/relay_worker.h"
 
 namespace {
@@ -26,6 +27,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("probe", Napi::Function::New(env, tapline::probe));
   exports.Set("watchLinks", Napi::Function::New(env, tapline::watch_links));
   exports.Set("generate", Napi::Function::New(env, tapline::generate_traffic));
+  exports.Set("peer", Napi::Function::New(env, tapline::peer));
   exports.Set("micro", Napi::Function::New(env, tapline::micro));
   exports.Set("openRelayWorker", Napi::Function::New(env, tapline::open_relay_worker));
   tapline::offer_network(env, exports);

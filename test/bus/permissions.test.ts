@@ -17,7 +17,7 @@ import {
   type SensorPlace,
 } from "#domain/subjects.ts";
 import { NatsServer } from "./nats-server.ts";
-import { gap, SensorEnd, until } from "./sensor-end.ts";
+import { gap, SensorEnd, service as serviceOf, until } from "./sensor-end.ts";
 
 const readme = readFileSync(new URL("../../bus/README.md", import.meta.url), "utf8");
 const users = /```\n(authorization[\s\S]*?)```/.exec(readme)?.[1] ?? "";
@@ -68,7 +68,7 @@ test("sensor and console do all they must with the users of the README", async (
     callback: (_error, message) => void reports.push([message.subject, sensorReport.parse(message.json()).sequence]),
   });
   await watcher.flush();
-  const publisher = new ReportPublisher(end.connection, end.conditions, own);
+  const publisher = new ReportPublisher(end.connection, end.conditions, reportSubject(own));
   for (const sequence of [1, 2, 3]) expect(publisher.publish(report(sequence))).toBe(true);
   await until("reports", () => reports.length === 3);
   expect(reports).toEqual([1, 2, 3].map((sequence) => [reportSubject(own), sequence]));
@@ -88,7 +88,7 @@ test("sensor and console do all they must with the users of the README", async (
 
   const service = new QueryService({
     connection: end.connection,
-    place: own,
+    service: serviceOf(own),
     version: "0.1.0",
     answer: async () => ({ status: 200, type: "text/plain", body: Buffer.from("well") }),
   });
@@ -110,7 +110,7 @@ test("a sensor may not speak for another node, and says so", async () => {
   let arrived = 0;
   watcher.subscribe(everyReport("prod"), { callback: () => void arrived++ });
   await watcher.flush();
-  const publisher = new ReportPublisher(end.connection, end.conditions, other);
+  const publisher = new ReportPublisher(end.connection, end.conditions, reportSubject(other));
   for (const sequence of [1, 2, 3]) publisher.publish(report(sequence));
   await until("told", () => end.raised.length > 0);
   expect(end.raised).toEqual(["BUS_NOT_PERMITTED"]);
@@ -123,7 +123,7 @@ test("a sensor may not speak for another node, and says so", async () => {
 
   const service = new QueryService({
     connection: end.connection,
-    place: other,
+    service: serviceOf(other),
     version: "0.1.0",
     answer: () => Promise.reject(new Error("never")),
   });
@@ -160,7 +160,7 @@ test("reports are not kept while NATS is away, and are counted", async () => {
   await using server = await NatsServer.start({ jetstream: false });
   await using end = new SensorEnd(server.url);
   await end.connected();
-  const publisher = new ReportPublisher(end.connection, end.conditions, own);
+  const publisher = new ReportPublisher(end.connection, end.conditions, reportSubject(own));
   await server.down();
   await until("away", () => end.connection.state.state === "away");
   for (const sequence of [1, 2, 3]) expect(publisher.publish(report(sequence))).toBe(false);
@@ -183,7 +183,7 @@ test("a report that is more than a message is told and not sent", async () => {
   await using server = await NatsServer.start({ config: "max_payload: 1000", jetstream: false });
   await using end = new SensorEnd(server.url);
   await end.connected();
-  const publisher = new ReportPublisher(end.connection, end.conditions, own);
+  const publisher = new ReportPublisher(end.connection, end.conditions, reportSubject(own));
   expect(publisher.publish({ ...report(1), version: "x".repeat(2000) })).toBe(false);
   expect(end.raised).toEqual(["BUS_REPORT_TOO_LARGE"]);
   expect(publisher.publish(report(2))).toBe(true);
