@@ -1,17 +1,17 @@
 // The relay's books close, packet by packet, however little gets through: sender = receiver + Σ named losses.
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { group, sendStream, Sink } from "../../cli/relay-ends.ts";
 import { relayCores, RelayRig } from "../../cli/relay-rig.ts";
 import { fanGroup, RelayAgent, rules, total, type EngineName, type RelayFacts } from "../../cli/relay-subject.ts";
+import { Scratch } from "../../cli/scratch.ts";
 
 const { signal } = new AbortController();
-let folder = "";
-beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), "tapline-relay-"))));
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
+let scratch: Scratch;
+beforeEach(() => {
+  scratch = new Scratch();
+});
+afterEach(() => scratch[Symbol.dispose]());
 
 const at = ({ interfaces }: RelayFacts, name: string) => {
   const found = interfaces.find((one) => one.interface === name);
@@ -32,7 +32,7 @@ test.each<[EngineName, number]>([["XDP", 1], ["TC", 1], ["TC", 4], ["AFPacket", 
     const lanes = Array.from({ length: outputs }, (_, i) => ({ address: fanGroup(i) }));
     const packets = 1_000_000;
     const sink = await Sink.start(rig, { lanes, numbers: packets });
-    const agent = await RelayAgent.start(rig, "b", folder, signal);
+    const agent = await RelayAgent.start(rig, "b", scratch.path, signal);
     agent.load(rules.fan(engine, outputs)("b", 0));
     if (engine !== "AFPacket")
       rig.steer({ node: "b", interface: "b0", how: engine === "XDP" ? "threaded" : "rps", core: relayCores.other });
@@ -58,7 +58,7 @@ test.each<[EngineName, number]>([["XDP", 1], ["TC", 1], ["TC", 4], ["AFPacket", 
 test("what is not the rules' passes, and is counted as passed", async () => {
   using rig = new RelayRig({ hops: 1 });
   const sink = await Sink.start(rig, { lanes: [{ address: group }], numbers: 10_000 });
-  const agent = await RelayAgent.start(rig, "b", folder, signal);
+  const agent = await RelayAgent.start(rig, "b", scratch.path, signal);
   agent.load(rules.onward("XDP")("b", 0));
   const before = at(await agent.settled(signal), "b0");
   // ARP, answered by the stack; UDP to this node; a group that no rule has; and among them the rule's own packets.
@@ -80,7 +80,7 @@ test("two hops joined by a tunnel: what the first sent is what the second receiv
   const sink = await Sink.start(rig, { lanes: [{ address: group }], numbers: packets });
   const agents: RelayAgent[] = [];
   for (const [i, node] of rig.relays.entries()) {
-    const agent = await RelayAgent.start(rig, node, folder, signal);
+    const agent = await RelayAgent.start(rig, node, scratch.path, signal);
     agent.load(rules.tunnelled("TC")(node, i));
     agents.push(agent);
   }

@@ -1,21 +1,21 @@
 // What a relay's users may never notice: its agent killed, started again, given a thousand new rules. At the sender's full rate,
 // behind a switch that forgets at once who has left: of an untouched rule nothing is lost and nothing comes twice.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { askRelay } from "#relay/control-client.ts";
 import { group, port, Sink, startSending, type StreamSent } from "../../cli/relay-ends.ts";
 import { relayCores, RelayRig } from "../../cli/relay-rig.ts";
 import { RelayAgent, total, type EngineName, type RuleText } from "../../cli/relay-subject.ts";
+import { Scratch } from "../../cli/scratch.ts";
 
 const { signal } = new AbortController();
 /** Of a test's longest stream, more than any rate here. */
 const numbers = 120_000_000;
-let folder = "";
-beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), "tapline-relay-"))));
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
+let scratch: Scratch;
+beforeEach(() => {
+  scratch = new Scratch();
+});
+afterEach(() => scratch[Symbol.dispose]());
 
 const kept = (engine: EngineName): RuleText => ({
   id: "kept",
@@ -50,7 +50,7 @@ class Stage implements Disposable {
 
   async begin(): Promise<void> {
     this.#sink = await Sink.start(this.rig, { lanes: [{ address: group }], numbers });
-    this.#agent = await RelayAgent.start(this.rig, "b", folder, signal, { core: relayCores.other });
+    this.#agent = await RelayAgent.start(this.rig, "b", scratch.path, signal, { core: relayCores.other });
     await this.ask({ do: "load", rules: [kept(this.engine)], replace: true });
     const how = this.engine === "XDP" ? "threaded" : "rps";
     if (this.engine !== "AFPacket") this.rig.steer({ node: "b", interface: "b0", how, core: relayCores.other });
