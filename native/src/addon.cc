@@ -11,8 +11,8 @@
 #include "binding/generation.h"
 #include "binding/links.h"
 #include "binding/micro.h"
-#include "binding/peer.h"
 #include "binding/network.h"
+#include "binding/peer.h"
 #include "binding/relay_kernel.h"
 #include "binding/relay_worker.h"
 
