@@ -172,6 +172,8 @@ export class Beat {
       blindSeconds: results.blindSeconds,
       interfaces: [...this.interfaces()],
       liveWriteErrors: figures.liveWriteErrors,
+      spilledBytes: figures.spilledBytes,
+      unreadBatches: figures.unreadBatches,
       rung,
       store: storeState,
       fleet,

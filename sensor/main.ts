@@ -5,6 +5,7 @@ import { TaplineError } from "#domain/errors.ts";
 import { configChanges } from "#process/config-changes.ts";
 import { loadConfig } from "#process/config.ts";
 import { createHealth } from "#process/health.ts";
+import { leaveStartBehind } from "#process/lean.ts";
 import { createLogs } from "#process/log.ts";
 import { startMetrics } from "#process/metrics.ts";
 import { createNotify } from "#process/notify.ts";
@@ -64,6 +65,7 @@ export async function runSensor({ config: path, require }: SensorArguments): Pro
       shutdown.part({ name: "profiling", close: (signal) => profiling.close(signal), deadlineMs: 1000 });
       log.warning("profiling is open to this machine", { url: profiling.url });
     }
+    leaveStartBehind();
     running = true;
     notify.ready("running");
     shutdown.onReload(async () => {
