@@ -4,7 +4,7 @@ import helmet from "@fastify/helmet";
 import rateLimit from "@fastify/rate-limit";
 import swagger from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from "fastify";
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from "fastify";
 import { jsonSchemaTransform, validatorCompiler } from "fastify-type-provider-zod";
 import { TaplineError } from "#domain/errors.ts";
 import { listenError, urlOf } from "#process/requests.ts";
@@ -61,7 +61,11 @@ export async function serve(options: ServeOptions): Promise<Served> {
   const limits = options.flowsInMemory === undefined ? {} : { flowsInMemory: options.flowsInMemory };
   const source = typeof db === "string" ? await openDatabase(db, limits) : db;
   const app: FastifyInstance = options.logger
-    ? Fastify({ loggerInstance: options.logger, disableRequestLogging: true, ...serverOptions })
+    ? Fastify({
+        loggerInstance: options.logger,
+        logController: new LogController({ disableRequestLogging: true }),
+        ...serverOptions,
+      })
     : Fastify(serverOptions);
   app.addHook("onClose", () => source.close());
   try {

@@ -2,6 +2,7 @@
 import { Registry } from "prom-client";
 import { sensorConfig, type SensorConfig } from "#domain/sensor-config.ts";
 import { TaplineError } from "#domain/errors.ts";
+import { engine } from "#native/engine.ts";
 import { configChanges } from "#process/config-changes.ts";
 import { loadConfig } from "#process/config.ts";
 import { createHealth } from "#process/health.ts";
@@ -65,7 +66,7 @@ export async function runSensor({ config: path, require }: SensorArguments): Pro
       shutdown.part({ name: "profiling", close: (signal) => profiling.close(signal), deadlineMs: 1000 });
       log.warning("profiling is open to this machine", { url: profiling.url });
     }
-    leaveStartBehind();
+    leaveStartBehind(() => engine().releaseText());
     running = true;
     notify.ready("running");
     shutdown.onReload(async () => {
