@@ -6,6 +6,7 @@ import { TaplineError } from "#domain/errors.ts";
 import { configChanges, kept } from "./config-changes.ts";
 import { loadConfig } from "./config.ts";
 import { createHealth, type Health } from "./health.ts";
+import { leaveStartBehind } from "./lean.ts";
 import { createLogs, type Logs, type LogSettings } from "./log.ts";
 import { startMetrics } from "./metrics.ts";
 import { createNotify } from "./notify.ts";
@@ -43,6 +44,8 @@ export interface AgentOptions<S extends z.ZodType<AgentConfig>> {
   /** path of its configuration */
   readonly config: string;
   readonly schema: S;
+  /** the engine's: gives back the program's text that only starting ran */
+  readonly releaseText: () => number;
   readonly start: (config: z.output<S>, context: AgentContext) => Promise<RunningAgent<z.output<S>>>;
 }
 
@@ -92,6 +95,7 @@ export async function runAgent<S extends z.ZodType<AgentConfig>>(options: AgentO
       shutdown.part({ name: "profiling", close: (signal) => profiling.close(signal), deadlineMs: 1000 });
       log.warning("profiling is open to this machine", { url: profiling.url });
     }
+    leaveStartBehind(options.releaseText);
     running = true;
     notify.ready("running");
     shutdown.onReload(async () => {

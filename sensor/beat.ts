@@ -153,13 +153,21 @@ export class Beat {
       ns,
     );
     for (const change of changes) tell(hearers, change);
-    this.report = this.#report(figures, ns);
+    const interfaces = reportInterfaces(
+      figures,
+      this.#before?.figures,
+      Number(ns - (this.#before?.ns ?? ns)),
+      this.#options.losses,
+    );
+    this.report = this.#report(figures, ns, interfaces);
     showFigures(metrics, {
       report: this.report,
       gaps: results.gaps,
       blindSeconds: results.blindSeconds,
-      interfaces: [...this.interfaces()],
+      interfaces,
       liveWriteErrors: figures.liveWriteErrors,
+      spilledBytes: figures.spilledBytes,
+      unreadBatches: figures.unreadBatches,
       rung,
       store: storeState,
       fleet,
@@ -191,9 +199,8 @@ export class Beat {
     if (this.#budget) this.#options.capture.setLimits(this.#budget.settings);
   }
 
-  #report(figures: CaptureFigures, ns: bigint): SensorReport {
+  #report(figures: CaptureFigures, ns: bigint, interfaces: SensorReport["interfaces"]): SensorReport {
     const { place, run, startedNs, losses, results, fleet, store } = this.#options;
-    const between = Number(ns - (this.#before?.ns ?? ns));
     const state = store.state();
     const { accepted = 0, acknowledged = 0, waiting = 0, overflowed = 0 } = fleet?.findings.figures ?? {};
     return {
@@ -205,7 +212,7 @@ export class Beat {
       started: timeText(startedNs),
       sequence: ++this.#sequence,
       interval_ms: secondMs,
-      interfaces: foldRemoved(reportInterfaces(figures, this.#before?.figures, between, losses)),
+      interfaces: foldRemoved(interfaces),
       softnet: losses.softnet(),
       protocols: reportProtocols(figures.protocols),
       flows: { live: figures.liveFlows, total: figures.flows, cap_evictions: figures.capEvictions },
