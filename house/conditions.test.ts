@@ -20,6 +20,7 @@ const rows = [...page.matchAll(/^\| `([A-Z_]+)` \|(.*)\|(.*)\|(.*)\|$/gm)];
 /** A capture's problem with an interface, the store's failures and the bus's become conditions under their own codes. */
 const sources = [
   "sensor/holding.ts",
+  "sensor/watched.ts",
   "store/failure.ts",
   ...filesOf("bus", /\.ts$/),
   ...filesOf("native/src/capture", /^(?:port|member|ring|fanout|filter)\.cc$/),

@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Stream } from "#api/stream.ts";
 import type { CaptureFigures } from "#domain/analysis.ts";
+import type { TaplineError } from "#domain/errors.ts";
 import type { PinningReport } from "#domain/pinning.ts";
 import type { ReportedInterface, SensorReport } from "#domain/report.ts";
 import type { SensorPlace } from "#domain/subjects.ts";
@@ -37,6 +38,8 @@ export interface BeatOptions {
   readonly figures: () => CaptureFigures | null;
   /** interfaces that the capture would not take */
   readonly refused: () => readonly Refused[];
+  /** why the configuration in the file does not run */
+  readonly refusal: () => TaplineError | undefined;
   readonly store: StoreWriter;
   readonly database: string;
   readonly pinner: Pinner;
@@ -161,6 +164,7 @@ export class Beat {
         settings: (this.#budget as Budget).settings,
         pinning: this.#pinning,
         refused: this.#options.refused(),
+        refusal: this.#options.refusal(),
       }),
       ns,
     );

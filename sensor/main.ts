@@ -1,8 +1,6 @@
 // `tapline sensor`: configuration → parts → running until a signal → drained.
 import { Registry } from "prom-client";
-import { sensorConfig, type SensorConfig } from "#domain/sensor-config.ts";
-import { TaplineError } from "#domain/errors.ts";
-import { configChanges } from "#process/config-changes.ts";
+import { sensorConfig } from "#domain/sensor-config.ts";
 import { loadConfig } from "#process/config.ts";
 import { createHealth } from "#process/health.ts";
 import { createLogs } from "#process/log.ts";
@@ -13,6 +11,7 @@ import { startProfiling } from "#process/profiling.ts";
 import { createShutdown } from "#process/shutdown.ts";
 import { startTraces, traced } from "#process/traces.ts";
 import { version } from "#process/version.ts";
+import { Reloads } from "./reloads.ts";
 import { startSensor } from "./sensor.ts";
 
 export interface SensorArguments {
@@ -22,12 +21,11 @@ export interface SensorArguments {
 
 export async function runSensor({ config: path, require }: SensorArguments): Promise<number> {
   process.umask(0o077); // what was captured is nobody else's
-  let config: SensorConfig = await loadConfig(path, sensorConfig);
+  const config = await loadConfig(path, sensorConfig);
   const logs = createLogs(config.log);
   const log = logs.facility("process");
   const health = createHealth();
   let running = false;
-  const reloads = { applied: 0, refused: 0 };
   health.ready("start", () => ({ ok: running, detail: running ? "done" : "still starting" }));
   const notify = createNotify({ environment: process.env, log, alive: () => health.liveness().ok });
   using shutdown = createShutdown({
@@ -37,6 +35,7 @@ export async function runSensor({ config: path, require }: SensorArguments): Pro
   });
   shutdown.part({ name: "notify", close: (signal) => notify.close(signal), deadlineMs: 1000 });
   log.notice("started", { version, config: path, pid: process.pid });
+  const reloads = new Reloads(path, config, log);
   try {
     const { endpoint } = config.export.otlp ?? {};
     const traces = await startTraces({ endpoint, service: "tapline-sensor", version, attributes: {}, log });
@@ -45,7 +44,7 @@ export async function runSensor({ config: path, require }: SensorArguments): Pro
     const stopMeasuring = ownMetrics(registry, {
       logs: () => logs.counts(),
       tracesLost: () => traces.lost(),
-      reloads: () => reloads,
+      reloads: () => reloads.counts,
     });
     const failed = (asked: string, error: unknown): void => log.error("failed to answer", { path: asked, error });
     const metrics = await startMetrics({ ...config.metrics, registry, health, failed });
@@ -57,7 +56,7 @@ export async function runSensor({ config: path, require }: SensorArguments): Pro
         await metrics.close(signal);
       },
     });
-    const context = { logs, health, registry, shutdown, require };
+    const context = { logs, health, registry, shutdown, require, refusal: () => reloads.refusal };
     const sensor = await traced("start", {}, () => startSensor(config, context));
     if (config.profiling) {
       const profiling = await startProfiling({ port: config.profiling.port, stages: () => sensor.stages(), log });
@@ -66,21 +65,7 @@ export async function runSensor({ config: path, require }: SensorArguments): Pro
     }
     running = true;
     notify.ready("running");
-    shutdown.onReload(async () => {
-      reloads.refused++; // until it is over
-      const next = await loadConfig(path, sensorConfig);
-      const { live, restart } = configChanges(sensorConfig, config, next);
-      if (live.length > 0) await sensor.change(next);
-      if (restart.length > 0)
-        log.warning("left for a restart", {
-          error: new TaplineError("CONFIG_NEEDS_RESTART", { paths: restart.join(", ") }),
-        });
-      reloads.refused--;
-      reloads.applied++;
-      log.notice("reloaded the configuration", { applied: live, restart });
-      // What needs a restart still differs from what runs: the next reload says so again.
-      config = kept(config, next, restart);
-    });
+    shutdown.onReload(() => reloads.take((next) => sensor.change(next)));
   } catch (error) {
     // A signal that came while it started is no failure.
     if (!shutdown.signal.aborted) {
@@ -94,20 +79,4 @@ export async function runSensor({ config: path, require }: SensorArguments): Pro
   await logs.close();
   // What missed its deadline must not keep the process, and with it the database's lock.
   return process.exit(code);
-}
-
-/** What runs now: the new configuration with the old values of what needs a restart. */
-function kept(running: SensorConfig, next: SensorConfig, restart: readonly string[]): SensorConfig {
-  const merged = structuredClone(next);
-  for (const path of restart) {
-    const keys = path.split(".");
-    const last = keys.pop() ?? "";
-    const at = (config: SensorConfig): Record<string, unknown> =>
-      keys.reduce(
-        (section, key) => section[key] as Record<string, unknown>,
-        config as unknown as Record<string, unknown>,
-      );
-    at(merged)[last] = at(running)[last];
-  }
-  return merged;
 }
