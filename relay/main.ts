@@ -5,4 +5,10 @@ import { runAgent } from "#process/agent.ts";
 import { startRelay } from "./relay.ts";
 
 export const runRelay = (config: string): Promise<never> =>
-  runAgent({ kind: "relay", config, schema: relayConfig, releaseText: () => engine().releaseText(), start: startRelay });
+  runAgent({
+    kind: "relay",
+    config,
+    schema: relayConfig,
+    releaseText: () => engine().releaseText(),
+    start: startRelay,
+  });

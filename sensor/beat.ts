@@ -2,6 +2,7 @@
 // every five seconds a line of statistics. Reading never changes a count.
 import type { Stream } from "#api/stream.ts";
 import type { CaptureFigures } from "#domain/analysis.ts";
+import type { TaplineError } from "#domain/errors.ts";
 import type { PinningReport } from "#domain/pinning.ts";
 import type { ReportedInterface, SensorReport } from "#domain/report.ts";
 import type { SensorPlace } from "#domain/subjects.ts";
@@ -36,6 +37,8 @@ export interface BeatOptions {
   readonly figures: () => CaptureFigures | null;
   /** interfaces that the capture would not take */
   readonly refused: () => readonly Refused[];
+  /** why the configuration in the file does not run */
+  readonly refusal: () => TaplineError | undefined;
   readonly store: StoreWriter;
   readonly database: string;
   readonly pinner: Pinner;
@@ -149,6 +152,7 @@ export class Beat {
         settings: (this.#budget as Budget).settings,
         pinning: this.#pinning,
         refused: this.#options.refused(),
+        refusal: this.#options.refusal(),
       }),
       ns,
     );

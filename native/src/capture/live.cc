@@ -192,7 +192,7 @@ CaptureStatus LiveCapture::admit(const PortOptions& options) {
   const FlowLimits part = share(1);
   status = made->open(link, filter(), part);
   if (!status.ok() && !(options_.wait && comes_later(status))) {
-    made = nullptr;
+    made->give_up();
     blinds_.forget(ports_.size());
     return status;
   }
