@@ -93,5 +93,6 @@ export const relayDrops = {
   rate: "above the rule's limit",
   storm: "above the rule's storm cut-off",
   buffer: "no buffer was free, or none could be cloned",
+  worker: "the worker process ended while it had it: it may have been sent",
 } as const;
 export type RelayDrop = keyof typeof relayDrops;

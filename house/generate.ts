@@ -32,6 +32,8 @@ import {
   linkKinds,
   portStates,
   protocols,
+  relayDrops,
+  relayRefusals,
   undecodableReasons,
   untrackedReasons,
 } from "#domain/vocabulary.ts";
@@ -75,6 +77,25 @@ write(
     enumOf("BlindReason", Object.keys(blindReasons), blindReasons),
     enumOf("PortState", portStates),
   ].join("\n")}\n}  // namespace tapline\n`,
+);
+
+// In C: src/bpf/ reads it, too.
+const reasonsInC = (name: string, one: string, reasons: Readonly<Record<string, string>>): string => {
+  const constant = (reason: string): string => `${one}_${reason.toUpperCase()}`;
+  const members = Object.entries(reasons).map(([reason, meaning]) => `  ${constant(reason)},  ///< ${meaning}`);
+  return `enum ${name} {\n${members.join("\n")}\n  ${one}_REASONS,\n};\n`;
+};
+const namesInC = (name: string, reasons: Readonly<Record<string, string>>): string =>
+  `inline constexpr const char* ${name}[] = {${Object.keys(reasons)
+    .map((reason) => `"${reason}"`)
+    .join(", ")}};\n`;
+write(
+  "native/src/generated/relay_reasons.h",
+  `// Generated from domain/vocabulary.ts by \`make generate\`. Do not edit.\n// clang-format off\n#pragma once\n\n${[
+    reasonsInC("relay_refusal", "RELAY_REFUSED", relayRefusals),
+    reasonsInC("relay_drop", "RELAY_DROPPED", relayDrops),
+    `#ifdef __cplusplus\nnamespace tapline::relay {\n${namesInC("kRefusalNames", relayRefusals)}${namesInC("kDropNames", relayDrops)}}  // namespace tapline::relay\n#endif`,
+  ].join("\n")}\n`,
 );
 
 type RecordCells = Parameters<typeof cellOffsets>[0];

@@ -100,6 +100,8 @@ CaptureStatus Ring::open(unsigned interface_index, const RingOptions& options) {
   const int version = TPACKET_V3, on = 1;
   if (set(fd_, PACKET_VERSION, version)) return CaptureStatus::failed("CAPTURE_FAILED", "TPACKET_V3", errno);
   if (set(fd_, PACKET_VNET_HDR, on)) return CaptureStatus::failed("CAPTURE_FAILED", "PACKET_VNET_HDR", errno);
+  if (!options.outgoing && set(fd_, PACKET_IGNORE_OUTGOING, on))
+    return CaptureStatus::failed("CAPTURE_FAILED", "PACKET_IGNORE_OUTGOING", errno);
 
   block_bytes_ = options.block_bytes;
   blocks_ = options.blocks;
@@ -209,6 +211,7 @@ RingFrame Ring::frame(const tpacket3_hdr* header) const noexcept {
   out.partial_checksum = offload.flags & kNeedsChecksum;
   out.segments = 1;
   out.header_length = 0;
+  out.segment_bytes = offload.gso_size;
   if (offload.gso_type != 0 && offload.gso_size > 0 && header->tp_len > offload.hdr_len) {
     out.header_length = offload.hdr_len;
     out.segments = static_cast<uint16_t>((header->tp_len - offload.hdr_len + offload.gso_size - 1) / offload.gso_size);

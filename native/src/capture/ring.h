@@ -24,7 +24,7 @@ struct RingOptions {
   uint32_t blocks = 64;
   uint32_t retire_ms = 4;
   uint32_t snap_length = 65535;
-  bool outgoing = false;  ///< also frames this machine sends
+  bool outgoing = false;  ///< also frames this machine sends; in a fanout group join() says so
   bool promiscuous = true;
   int node = -1;  ///< NUMA node of its memory; negative: any
   uint64_t bytes() const noexcept { return uint64_t{block_bytes} * blocks; }
@@ -39,6 +39,7 @@ struct RingFrame {
   uint16_t tag;  ///< VLAN tag that the kernel took off, when `tagged`
   bool tagged;
   uint16_t segments;       ///< packets in it: more than one for an offloaded super-packet
+  uint16_t segment_bytes;  ///< of payload in each of them but the last
   uint16_t header_length;  ///< that each of the segments carries
   bool partial_checksum;   ///< left for the NIC to fill: never to be judged
 };

@@ -1,5 +1,6 @@
-// What a relay is told to do, resolved: names are indexes, addresses are bytes, next hops are MAC addresses. The agent (relay/)
-// makes it from its rules, routes and neighbours; every engine compiles it into what it needs. Plain values, no behaviour.
+// What a relay is told to do, resolved: names are indexes, addresses are bytes, next hops are MAC addresses. The agent
+// (relay/) makes it from its rules, routes and neighbours; every engine compiles it into what it needs. Plain values,
+// no behaviour.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -18,8 +19,8 @@ struct Address {
   bool operator==(const Address&) const = default;
 };
 
-enum class Engine : uint8_t { Xdp, Tc, AfPacket };      ///< domain/vocabulary.ts: relayEngines
-enum class Carried : uint8_t { Udp = 17, Esp = 50 };    ///< the IP protocol that a rule carries
+enum class Engine : uint8_t { Xdp, Tc, AfPacket };    ///< domain/vocabulary.ts: relayEngines
+enum class Carried : uint8_t { Udp = 17, Esp = 50 };  ///< the IP protocol that a rule carries
 
 /// Packets from the wire.
 struct WireInput {
@@ -54,10 +55,10 @@ enum class Unready : uint8_t { No, NoRoute, NoNeighbour, Interface };
 struct Output {
   std::string id;  ///< its counters follow this name through every change
   uint32_t ifindex = 0;
-  Address destination;  ///< the group or address it leaves for; of a tunnel the next hop's
-  uint16_t port = 0;    ///< 0 for ESP; of a tunnel 6087
-  std::optional<uint8_t> ttl;   ///< else the incoming one less one
-  std::optional<uint8_t> dscp;  ///< else kept
+  Address destination;            ///< the group or address it leaves for; of a tunnel the next hop's
+  uint16_t port = 0;              ///< 0 for ESP; of a tunnel 6087
+  std::optional<uint8_t> ttl;     ///< else the incoming one less one
+  std::optional<uint8_t> dscp;    ///< else kept
   std::optional<Address> source;  ///< else kept; of a tunnel always set
   Mac destination_mac{};
   Mac source_mac{};
@@ -75,6 +76,19 @@ struct Rule {
   uint64_t limit_pps = 0;       ///< 0: none. A token bucket of `limit_burst` packets
   uint64_t limit_burst = 0;
   uint64_t storm_pps = 0;  ///< 0: none. More than this within one second cuts the rule off for the rest of it
+};
+
+/// Where tunnel packets may come in, and this node's addresses there.
+struct TunnelPort {
+  uint32_t ifindex = 0;
+  Engine engine = Engine::Tc;
+  std::vector<Address> addresses;
+};
+
+struct Plan {
+  std::vector<Rule> rules;
+  std::vector<TunnelPort> tunnel_ports;
+  std::vector<Address> own_addresses;
 };
 
 }  // namespace tapline::relay
