@@ -280,13 +280,14 @@ export function outputText(rule: RelayRule, output: RuleOutput): string {
 const asId = (text: string): string => text.replaceAll(/[[\]]/g, "").slice(0, 96);
 
 export function namedRule(rule: RelayRule): NamedRule {
+  const { id: _, name: __, ...rest } = rule;
   const own = rule.id ?? asId(inputText(rule));
   const taken = new Set(rule.to.flatMap((output) => output.id ?? []));
   // In the schema's order, so that a file that is read and written again is the same.
   return {
     id: own,
     name: rule.name ?? own,
-    ...without(rule),
+    ...rest,
     to: rule.to.map((output) => {
       const { id: given, ...rest } = output;
       if (given !== undefined) return { id: given, ...rest };
@@ -300,5 +301,3 @@ export function namedRule(rule: RelayRule): NamedRule {
     }),
   };
 }
-
-const without = ({ id: _, name: __, ...rest }: RelayRule): Omit<RelayRule, "id" | "name"> => rest;

@@ -7,7 +7,7 @@ import type { RunningPlan } from "#bus/plan-seal.ts";
 import { PlanReader } from "#bus/plans.ts";
 import { TaplineError } from "#domain/errors.ts";
 import type { RelayPlan } from "#domain/relay-plan.ts";
-import { planBucket, planKey, type RelayPlace } from "#domain/subjects.ts";
+import { planKey, type RelayPlace } from "#domain/subjects.ts";
 import { NatsServer } from "./nats-server.ts";
 import { PlanMaker } from "./plan-maker.ts";
 import { SensorEnd, until } from "./sensor-end.ts";
