@@ -12,6 +12,7 @@
 #include "binding/links.h"
 #include "binding/micro.h"
 #include "binding/network.h"
+#include "binding/relay_kernel.h"
 #include "binding/relay_worker.h"
 
 namespace {
@@ -27,6 +28,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("watchLinks", Napi::Function::New(env, tapline::watch_links));
   exports.Set("generate", Napi::Function::New(env, tapline::generate_traffic));
   exports.Set("micro", Napi::Function::New(env, tapline::micro));
+  exports.Set("openKernelRelay", Napi::Function::New(env, tapline::open_kernel_relay));
   exports.Set("openRelayWorker", Napi::Function::New(env, tapline::open_relay_worker));
   tapline::offer_network(env, exports);
   return exports;
