@@ -9,7 +9,7 @@ import { accounted, bytes, frame, ip, output, plan, Plans, refused, WorkerEnd } 
 const group = ip("239.1.1.1");
 
 /** Numbered frames for as long as the work takes; how many were sent. */
-async function while_<T>(lab: RelayLab, hex: string, work: () => Promise<T>): Promise<number> {
+async function flooded<T>(lab: RelayLab, hex: string, work: () => Promise<T>): Promise<number> {
   const child = lab.start("a", python, flood, "a0", hex);
   child.stdin?.on("error", () => {}); // it ended by itself: its exit tells
   const lines: string[] = [];
@@ -34,7 +34,7 @@ describe("a relay worker's life", { timeout: 90_000 }, () => {
     const plans = await Plans.of(lab);
     const outputs = Array.from({ length: 8 }, (_, i) => ({ id: `o${i}`, destination: Uint8Array.of(239, 2, 2, i) }));
     await relay.tell({ do: "apply", plan: plan([plans.rule("r", group, 5001, outputs)]) });
-    const sent = await while_(lab, frame({ payload: 1400 }), () => sleep(1500));
+    const sent = await flooded(lab, frame({ payload: 1400 }), () => sleep(1500));
     await sleep(300);
     const figures = await relay.figures();
     accounted(figures);
@@ -54,7 +54,7 @@ describe("a relay worker's life", { timeout: 90_000 }, () => {
     const changed = (i: number) =>
       plans.rule("changed", ip("239.3.3.3"), 5001, [{ id: `way${i % 2}`, destination: Uint8Array.of(239, 4, 0, i) }]);
     await relay.tell({ do: "apply", plan: plan([still, changed(0)]) });
-    const sent = await while_(lab, `${frame({})}\n${frame({ group: "239.3.3.3" })}`, async () => {
+    const sent = await flooded(lab, `${frame({})}\n${frame({ group: "239.3.3.3" })}`, async () => {
       for (let i = 1; i <= 100; i++) await relay.tell({ do: "apply", plan: plan([still, changed(i)]) });
     });
     await sleep(300);
@@ -77,7 +77,7 @@ describe("a relay worker's life", { timeout: 90_000 }, () => {
     ];
     await relay.tell({ do: "apply", plan: plan(rules) });
     const [first, second] = await relay.views();
-    const sent = await while_(lab, frame({ payload: 1000 }), async () => {
+    const sent = await flooded(lab, frame({ payload: 1000 }), async () => {
       await sleep(500);
       process.kill(first?.pid ?? 0, "SIGKILL");
       for (let i = 0; i < 200 && (await relay.views())[0]?.state !== "running"; i++) await sleep(20);
@@ -125,7 +125,7 @@ describe("a relay worker's life", { timeout: 90_000 }, () => {
     const rules = [plans.rule("r", group, 5001, [{ destination: group }])];
     await first.tell({ do: "apply", plan: plan(rules) });
     const [before] = await first.views();
-    const sent = await while_(lab, frame({}), async () => {
+    const sent = await flooded(lab, frame({}), async () => {
       await sleep(200);
       await first.kill();
       await sleep(300);

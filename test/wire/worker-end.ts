@@ -90,11 +90,16 @@ export interface OutputWish extends Partial<ResolvedOutput> {
 
 /** Rules from b0 to b1 in b, or as `from` and `to` say. */
 export class Plans {
-  private constructor(
-    readonly from: number,
-    readonly to: number,
-    readonly sourceMac: Uint8Array,
-  ) {}
+  readonly from: number;
+  readonly to: number;
+  readonly sourceMac: Uint8Array;
+
+  private constructor(from: number, to: number, sourceMac: Uint8Array) {
+    this.from = from;
+    this.to = to;
+    this.sourceMac = sourceMac;
+  }
+
   static async of(lab: RelayLab, place: Place = "b", from = "b0", to = "b1"): Promise<Plans> {
     return new Plans(await lab.index(place, from), await lab.index(place, to), bytes(await lab.mac(place, to)));
   }
