@@ -16,7 +16,7 @@ export const relaySoak: Soaking = async ({ seconds, every }, folder, say, signal
   using rig = new RelayRig({ hops: 1 });
   const sink = await Sink.start(rig, { lanes, numbers: Math.ceil(seconds * numbersPerSecond) });
   const agent = await RelayAgent.start(rig, "b", folder, signal);
-  agent.load(rules.onward("XDP")("b", 0));
+  await agent.load(rules.onward("XDP")("b", 0), signal);
   for (const one of steering) rig.steer(one);
   say(`tapline relay, one rule by xdp, at full rate for ${duration(seconds * 1e9)}.`);
   const before = (await agent.settled(signal)).totals;

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { TaplineError } from "#domain/errors.ts";
+import { askRelay } from "#relay/control-client.ts";
 import { group, port } from "./relay-ends.ts";
 import type { Carrying, Forwarder } from "./relay-peers.ts";
 import { relayCores, type NodeName, type RelayRig } from "./relay-rig.ts";
@@ -20,10 +21,12 @@ export type RulesOf = (node: NodeName, i: number) => readonly RuleText[];
 
 const readyMs = 20_000;
 const pollMs = 50;
+/** A running worker looks for a new table more often than that. */
+const tableMs = 100;
 
 /** Of its report (docs/reference/relay-report.md), what measurements use. */
 export interface RelayFacts {
-  readonly sequence: number;
+  readonly time: string;
   readonly interfaces: readonly {
     readonly interface: string;
     readonly received: number;
@@ -126,12 +129,26 @@ export class RelayAgent {
   }
 
   /** All or nothing, in place of what was there. Gives the seconds it took, start of the command included. */
-  load(rules: readonly RuleText[]): number {
+  async load(rules: readonly RuleText[], signal: AbortSignal): Promise<number> {
     const path = join(this.folder, "rules.yaml");
     writeFileSync(path, JSON.stringify({ rules }));
     const from = performance.now();
     this.rules("load", path, "--replace");
-    return (performance.now() - from) / 1000;
+    const seconds = (performance.now() - from) / 1000;
+    // The kernel's engines carry at once; a worker has to start, and opens its ring then.
+    for (const late = performance.now() + readyMs; ; await sleep(pollMs, undefined, { signal })) {
+      const { workers } = (await this.ask({ do: "workers" })) as { workers: readonly { readonly state: string }[] };
+      if (workers.every(({ state }) => state === "running")) {
+        if (workers.length > 0) await sleep(tableMs, undefined, { signal });
+        return seconds;
+      }
+      if (performance.now() > late) throw this.#process.failure("its workers do not run");
+    }
+  }
+
+  /** Over the control socket, without a command's start. */
+  ask(request: Parameters<typeof askRelay>[0]): Promise<unknown> {
+    return askRelay(request, { path: this.socket });
   }
 
   /** Its report of this second, from the API in its node. */
@@ -140,11 +157,11 @@ export class RelayAgent {
     return JSON.parse(text) as RelayFacts;
   }
 
-  /** The report of a whole second that has not begun yet: all that came before the call is in it. */
+  /** The first report made after the call: all that came before is in it. */
   async settled(signal: AbortSignal): Promise<RelayFacts> {
-    for (const { sequence } = this.report(); ; await sleep(pollMs, undefined, { signal })) {
+    for (const since = Date.now(); ; await sleep(pollMs, undefined, { signal })) {
       const now = this.report();
-      if (now.sequence >= sequence + 2) return now;
+      if (Date.parse(now.time) > since) return now;
     }
   }
 
@@ -211,7 +228,7 @@ export function ours(name: string, settings: string, of: RulesOf, core: number =
       for (const [i, node] of rig.relays.entries()) {
         const agent = await RelayAgent.start(rig, node, folder, signal, { core });
         agents.push(agent);
-        loadSeconds = Math.max(loadSeconds, agent.load(of(node, i)));
+        loadSeconds = Math.max(loadSeconds, await agent.load(of(node, i), signal));
       }
       return {
         says: async () => ({
