@@ -14,16 +14,35 @@ namespace {
 
 using relay::KernelRelay;
 
+/// Counts by reason. Nearly all rows of ten thousand have none: they share one object, which nobody may write to.
 template <size_t N>
-Napi::Object reasons(Napi::Env env, const __u64* counts, const char* const (&names)[N]) {
-  Napi::Object out = Napi::Object::New(env);
-  for (size_t i = 0; i < N; i++) out.Set(names[i], static_cast<double>(counts[i]));
-  return out;
-}
+class Reasons {
+ public:
+  Reasons(Napi::Env env, const char* const (&names)[N]) : env_(env), names_(names), none_(filled(nullptr)) {
+    none_.Freeze();
+  }
+  Napi::Object operator()(const __u64* counts) const {
+    for (size_t i = 0; i < N; i++)
+      if (counts[i] != 0) return filled(counts);
+    return none_;
+  }
+
+ private:
+  Napi::Object filled(const __u64* counts) const {
+    Napi::Object out = Napi::Object::New(env_);
+    for (size_t i = 0; i < N; i++) out.Set(names_[i], counts == nullptr ? 0.0 : static_cast<double>(counts[i]));
+    return out;
+  }
+
+  Napi::Env env_;
+  const char* const (&names_)[N];
+  Napi::Object none_;
+};
 
 void set(Napi::Object& out, const char* name, uint64_t value) { out.Set(name, static_cast<double>(value)); }
 
-Napi::Object port_row(Napi::Env env, const relay::PortFigures& port) {
+template <typename Refused>
+Napi::Object port_row(Napi::Env env, const relay::PortFigures& port, const Refused& refused) {
   Napi::Object out = Napi::Object::New(env);
   set(out, "ifindex", port.port.ifindex);
   out.Set("engine", port.port.engine == RELAY_XDP ? "xdp" : "tc");
@@ -31,29 +50,31 @@ Napi::Object port_row(Napi::Env env, const relay::PortFigures& port) {
   set(out, "bytes", port.counts.bytes);
   set(out, "passed", port.counts.passed);
   set(out, "matched", port.counts.matched);
-  out.Set("refused", reasons(env, port.counts.refused, relay::kRefusalNames));
+  out.Set("refused", refused(port.counts.refused));
   set(out, "ringDrops", 0);
   return out;
 }
 
-Napi::Object rule_row(Napi::Env env, const relay::RuleFigures& rule) {
+template <typename Refused>
+Napi::Object rule_row(Napi::Env env, const relay::RuleFigures& rule, const Refused& refused) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("id", rule.id);
   set(out, "matched", rule.counts.matched);
   set(out, "bytes", rule.counts.bytes);
-  out.Set("refused", reasons(env, rule.counts.refused, relay::kRefusalNames));
+  out.Set("refused", refused(rule.counts.refused));
   out.Set("lastNs", Napi::BigInt::New(env, rule.last_ns));
   return out;
 }
 
-Napi::Object output_row(Napi::Env env, const relay::OutputFigures& output) {
+template <typename Dropped>
+Napi::Object output_row(Napi::Env env, const relay::OutputFigures& output, const Dropped& dropped) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("rule", output.rule);
   out.Set("id", output.id);
   set(out, "wanted", output.counts.wanted);
   set(out, "sent", output.counts.sent);
   set(out, "sentBytes", output.counts.sent_bytes);
-  out.Set("dropped", reasons(env, output.counts.dropped, relay::kDropNames));
+  out.Set("dropped", dropped(output.counts.dropped));
   return out;
 }
 
@@ -84,9 +105,11 @@ Napi::Array rows(Napi::Env env, const std::vector<Row>& from, const Make& make) 
 Napi::Value figures(Napi::Env env, const KernelRelay& kernel) {
   const relay::Figures now = kernel.figures();
   Napi::Object out = Napi::Object::New(env);
-  out.Set("ports", rows(env, now.ports, port_row));
-  out.Set("rules", rows(env, now.rules, rule_row));
-  out.Set("outputs", rows(env, now.outputs, output_row));
+  const Reasons refused(env, relay::kRefusalNames);
+  const Reasons dropped(env, relay::kDropNames);
+  out.Set("ports", rows(env, now.ports, [&](Napi::Env e, const auto& row) { return port_row(e, row, refused); }));
+  out.Set("rules", rows(env, now.rules, [&](Napi::Env e, const auto& row) { return rule_row(e, row, refused); }));
+  out.Set("outputs", rows(env, now.outputs, [&](Napi::Env e, const auto& row) { return output_row(e, row, dropped); }));
   out.Set("hops", rows(env, now.hops, hop_row));
   return out;
 }
