@@ -453,7 +453,10 @@ export const catalogue = {
     "it needs the program systemd-notify (package systemd), and NotifyAccess=all in the unit",
   ),
   // What the relay stands on: worker processes, memberships, the kernel's tables.
-  RELAY_BAD_PLAN: entry("the engine does not understand its plan: {detail}", "this is a defect of tapline: please report it"),
+  RELAY_BAD_PLAN: entry(
+    "the engine does not understand its plan: {detail}",
+    "this is a defect of tapline: please report it",
+  ),
   RELAY_WORKER_FILES: entry(
     "the files of a relay worker are of no use: {detail}",
     "check the disk's free space and the folder's permissions; nothing was changed",
@@ -480,20 +483,36 @@ export const catalogue = {
     "it is left alone: use the engine tc there, which shares the interface",
     409,
   ),
-  RELAY_ATTACH_FAILED: entry("no program can be attached: {detail}", "is the interface there, and does its driver support it?", 503),
-  RELAY_FULL: entry("more than the relay was made for: {detail}", "raise its limits and restart it with --uninstall", 507),
+  RELAY_ATTACH_FAILED: entry(
+    "no program can be attached: {detail}",
+    "is the interface there, and does its driver support it?",
+    503,
+  ),
+  RELAY_FULL: entry(
+    "more than the relay was made for: {detail}",
+    "raise its limits and restart it with --uninstall",
+    507,
+  ),
   RELAY_ROOM: entry(
     "what the new rules replace is freed within a second: {detail}",
     "the rest of the plan is in force; apply it again after a second",
     503,
   ),
-  RELAY_NO_RULE: entry("the kernel's engines have no rule {detail}", "tapline rules list shows which engine carries it", 404),
+  RELAY_NO_RULE: entry(
+    "the kernel's engines have no rule {detail}",
+    "tapline rules list shows which engine carries it",
+    404,
+  ),
   NETWORK_NOT_PERMITTED: entry(
     "changing neighbours and addresses needs CAP_NET_ADMIN ({detail})",
     "run as root, or grant it to the process",
     503,
   ),
-  NETWORK_FAILED: entry("the kernel's routing tables cannot be asked: {detail}", "ip route shows what the kernel says", 503),
+  NETWORK_FAILED: entry(
+    "the kernel's routing tables cannot be asked: {detail}",
+    "ip route shows what the kernel says",
+    503,
+  ),
 } as const satisfies Record<string, Entry>;
 
 export type ErrorCode = keyof typeof catalogue;

@@ -44,9 +44,6 @@ interface Look {
   readonly ns: bigint;
 }
 
-/** turns between two attempts to programme what was refused */
-const retryEvery = 5;
-
 export class Beat {
   readonly #options: BeatOptions;
   readonly #conditions = new Conditions();
@@ -91,7 +88,7 @@ export class Beat {
   #once(): void {
     try {
       this.#options.engines.heartbeat();
-      if (this.#sequence % retryEvery === 0) this.#options.programme.retry();
+      this.#options.programme.retry(this.#sequence);
       this.#look();
       this.#options.alive();
     } catch (error) {
@@ -113,7 +110,7 @@ export class Beat {
     const nameOf = (ifindex: number): string => programme.near.linkAt(ifindex)?.name ?? `interface ${ifindex}`;
     const ports = portRows(figures, before?.figures, between, nameOf);
     this.#hops = hopRows(figures, programme.stands.values());
-    const workers = engines.workers();
+    const workers = engines.workers().map(({ ifindex, ...worker }) => ({ interface: nameOf(ifindex), ...worker }));
     const changes = this.#conditions.update(
       holding({
         stands: programme.stands.values(),
