@@ -17,7 +17,6 @@ export interface NearOptions {
   /** of the join-holder, which outlives this process */
   readonly folder: string;
   readonly orphanAfterMs: number;
-  readonly changed: (next: Surroundings) => void;
   readonly log: Log;
 }
 
@@ -37,6 +36,7 @@ export class Near {
   readonly #memberships: Memberships;
   readonly #watch: { stop(): void };
   readonly #beating: NodeJS.Timeout;
+  #changed: ((next: Surroundings) => void) | undefined;
   #links: readonly Link[] | undefined;
   #now: Surroundings | undefined;
   #gathering: NodeJS.Timeout | undefined;
@@ -65,6 +65,12 @@ export class Near {
     const near = new Near(options, first.resolve);
     await first.promise;
     return near;
+  }
+
+  /** Called with each new picture from now on. */
+  follow(changed: (next: Surroundings) => void): void {
+    this.#changed = changed;
+    this.#gather(); // for what changed meanwhile
   }
 
   get now(): Surroundings {
@@ -131,7 +137,7 @@ export class Near {
     this.#gathering ??= setTimeout(() => {
       this.#gathering = undefined;
       this.#now = this.#picture();
-      this.#options.changed(this.#now);
+      this.#changed?.(this.#now);
     }, gatherMs);
   }
 
@@ -154,7 +160,10 @@ export class Near {
         if (!probes.has(ifindex)) probes.set(ifindex, this.#options.engines.probe(ifindex));
         return probes.get(ifindex);
       },
-      isDefault: (ifindex) => (defaults ??= neighbours.defaults()).has(ifindex),
+      isDefault: (ifindex) => {
+        defaults ??= neighbours.defaults();
+        return defaults.has(ifindex);
+      },
       isWatched,
     };
   }

@@ -52,10 +52,6 @@ export async function startRelay(first: RelayConfig, context: AgentContext): Pro
     folder: runFolder(first),
     orphanAfterMs: first.engines.orphanAfter / 1e6,
     log,
-    changed: (next) => {
-      programme.changed(next);
-      near.want(programme.stands.values());
-    },
   });
   shutdown.part({ name: "near", close: () => near.stop(), deadlineMs: 1000 });
   const programme = new Programme(engines, near.now, epoch);
@@ -83,6 +79,11 @@ export async function startRelay(first: RelayConfig, context: AgentContext): Pro
     log.notice("took the rules that were kept", { rules: found.value.rules.length, generation: running.generation });
   } else if (!planned && !found.damage) programme.begin([]);
   // Else it is not known what is wanted: what runs in the kernel goes on until somebody says.
+
+  near.follow((next) => {
+    programme.changed(next);
+    near.want(programme.stands.values());
+  });
 
   const source = {
     rules: () => beat.rows,
