@@ -90,7 +90,10 @@ interface Listed {
 /** With every field, so that `load --replace` brings back the same. */
 export async function saveRules(path: string, { socket, json }: RulesArguments): Promise<number> {
   const { rules } = (await askRelay({ do: "list" }, { path: socket })) as Listed;
-  const kept = rules.map(({ standing: _, ...rule }) => rule);
+  const kept = rules.map((listed) => {
+    const { standing: _, ...rule } = listed;
+    return rule;
+  });
   const made = `${path}.${randomBytes(4).toString("hex")}.new`;
   try {
     // Keys of tunnels are in it.

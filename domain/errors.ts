@@ -461,6 +461,30 @@ export const catalogue = {
     "is native/build/relay_joins there, and may it run? Groups joined before stay joined",
     503,
   ),
+  RELAY_NOT_ALLOWED: entry(
+    "the kernel does not let this process relay by BPF: {detail}",
+    "grant CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; the engine afpacket needs only CAP_NET_RAW",
+    503,
+  ),
+  RELAY_PINS: entry(
+    "{detail}: nothing can be pinned there",
+    "mount a BPF file system: mount -t bpf bpf /sys/fs/bpf; without pins forwarding ends with this process",
+    503,
+  ),
+  RELAY_FAILED: entry("the kernel refused a step of the relay: {detail}", "what ran before goes on", 503),
+  RELAY_INTERFACE_TAKEN: entry(
+    "another program is attached: {detail}",
+    "it is left alone: use the engine tc there, which shares the interface",
+    409,
+  ),
+  RELAY_ATTACH_FAILED: entry("no program can be attached: {detail}", "is the interface there, and does its driver support it?", 503),
+  RELAY_FULL: entry("more than the relay was made for: {detail}", "raise its limits and restart it with --uninstall", 507),
+  RELAY_ROOM: entry(
+    "what the new rules replace is freed within a second: {detail}",
+    "the rest of the plan is in force; apply it again after a second",
+    503,
+  ),
+  RELAY_NO_RULE: entry("the kernel's engines have no rule {detail}", "tapline rules list shows which engine carries it", 404),
   NETWORK_NOT_PERMITTED: entry(
     "changing neighbours and addresses needs CAP_NET_ADMIN ({detail})",
     "run as root, or grant it to the process",

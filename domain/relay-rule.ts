@@ -280,20 +280,23 @@ export function outputText(rule: RelayRule, output: RuleOutput): string {
 const asId = (text: string): string => text.replaceAll(/[[\]]/g, "").slice(0, 96);
 
 export function namedRule(rule: RelayRule): NamedRule {
+  const { id: _, name: __, ...rest } = rule;
   const own = rule.id ?? asId(inputText(rule));
   const taken = new Set(rule.to.flatMap((output) => output.id ?? []));
+  // In the schema's order, so that a file that is read and written again is the same.
   return {
-    ...rule,
     id: own,
     name: rule.name ?? own,
+    ...rest,
     to: rule.to.map((output) => {
-      if (output.id !== undefined) return { ...output, id: output.id };
+      const { id: given, ...rest } = output;
+      if (given !== undefined) return { id: given, ...rest };
       const made = asId(outputText(rule, output));
       for (let i = 1; ; i++) {
         const free = i === 1 ? made : `${made}.${i}`;
         if (taken.has(free)) continue;
         taken.add(free);
-        return { ...output, id: free };
+        return { id: free, ...rest };
       }
     }),
   };

@@ -1,4 +1,5 @@
 // The relay's engines as TypeScript sees them. The addon itself is native/src/addon.cc.
+import { createRequire } from "node:module";
 import type { RelayDrop, RelayEngine, RelayRefusal } from "#domain/vocabulary.ts";
 
 /** 4 or 16 bytes. */
@@ -66,6 +67,7 @@ export interface RelayPortFigures {
   readonly ifindex: number;
   readonly engine: RelayEngine;
   readonly received: number;
+  /** of frames, as the engine sees them */
   readonly bytes: number;
   readonly passed: number;
   readonly matched: number;
@@ -76,6 +78,7 @@ export interface RelayPortFigures {
 export interface RelayRuleFigures {
   readonly id: string;
   readonly matched: number;
+  /** of whole IP packets */
   readonly bytes: number;
   readonly refused: Counts<RelayRefusal>;
   /** of the wall clock; 0: none yet */
@@ -144,6 +147,15 @@ export interface KernelRelayOptions {
   readonly maxOutputs: number;
   /** rules stop when the heartbeat is older than this */
   readonly orphanAfterMs: number;
+  /** replace programs that are adopted even by equal ones */
+  readonly renew?: boolean;
+}
+
+/** Of one apply(). */
+export interface RelayChanges {
+  readonly rulesWritten: number;
+  readonly rulesKept: number;
+  readonly rulesRemoved: number;
 }
 
 /** The engines in the kernel: xdp and tc. Adopts what is pinned, upgrades its programs in place. */
@@ -151,9 +163,14 @@ export interface KernelRelay {
   /** what was found: pins of an earlier agent, and whether its programs were replaced by newer ones */
   readonly adopted: boolean;
   readonly upgraded: boolean;
+  /** false: without CAP_PERFMON. What xdp hands to a device counts as sent, even if the device drops it; tc stays exact, and is slower */
+  readonly observed: boolean;
   probe(ifindex: number): RelayProbe;
-  /** The rules of xdp and tc in it, all of them: what is not in it is removed. All or nothing; a rule that did not change is not touched. */
-  apply(plan: RelayPlan): void;
+  /**
+   * The rules of xdp and tc in it, all of them: what is not in it is removed. All or nothing; a rule that did not change is not touched. Throws
+   * RELAY_ROOM when the old must go before the new fits: then the removed rules have ended, the kept ones run on, and it is to be called again in a second.
+   */
+  apply(plan: RelayPlan): RelayChanges;
   /** Not orphaned, from now on. */
   heartbeat(): void;
   figures(): RelayFigures;
@@ -165,3 +182,12 @@ export interface KernelRelay {
   /** Detaches every program and removes every pin. */
   uninstall(): void;
 }
+
+interface KernelEngine {
+  /** Throws an Error whose `code` is one of domain/errors.ts (RELAY_NOT_ALLOWED, RELAY_PINS, …), as apply() and trace() do. */
+  openKernelRelay(options: KernelRelayOptions): KernelRelay;
+}
+
+let loaded: KernelEngine | undefined;
+export const openKernelRelay = (options: KernelRelayOptions): KernelRelay =>
+  (loaded ??= createRequire(import.meta.url)("./build/tapline.node") as KernelEngine).openKernelRelay(options);

@@ -168,7 +168,9 @@ describe("what comes over it", () => {
       seen.push(line);
       if (seen.length === 5) ending.abort();
     };
-    await expect(askRelay({ do: "ping" }, { path: server.path, more, signal: ending.signal })).rejects.toThrow();
+    await expect(askRelay({ do: "ping" }, { path: server.path, more, signal: ending.signal })).rejects.toThrow(
+      /abort/i,
+    );
     expect(seen).toEqual([0, 1, 2, 3, 4]);
     for (let i = 0; i < 100 && !ended; i++) await sleep(10);
     expect(ended).toBe(true);

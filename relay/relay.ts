@@ -44,7 +44,7 @@ export async function startRelay(first: RelayConfig, context: AgentContext): Pro
   const place = { fleet: first.nats?.fleet ?? "default", node: first.name ?? hostname() };
   const failures = new Map<string, TaplineError>();
 
-  const engines = await traced("open the engines", {}, () => openEngines(first));
+  const engines = traced("open the engines", {}, () => openEngines(first));
   shutdown.part({ name: "engines", close: () => engines.close(), deadlineMs: 5000 });
   const epoch = await keptEpoch(first, engines.adopted);
   const near = await followSurroundings(engines, (next) => programme.changed(next));

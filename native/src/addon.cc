@@ -13,6 +13,7 @@
 #include "binding/micro.h"
 #include "binding/network.h"
 #include "binding/peer.h"
+#include "binding/relay_kernel.h"
 #include "binding/relay_worker.h"
 
 namespace {
@@ -29,6 +30,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("generate", Napi::Function::New(env, tapline::generate_traffic));
   exports.Set("peer", Napi::Function::New(env, tapline::peer));
   exports.Set("micro", Napi::Function::New(env, tapline::micro));
+  exports.Set("openKernelRelay", Napi::Function::New(env, tapline::open_kernel_relay));
   exports.Set("openRelayWorker", Napi::Function::New(env, tapline::open_relay_worker));
   tapline::offer_network(env, exports);
   return exports;

@@ -3,6 +3,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AckPolicy, connect, type NatsConnection } from "nats";
 import { expect, test } from "vitest";
+import type { RunningPlan } from "#bus/plan-seal.ts";
+import { PlanReader } from "#bus/plans.ts";
 import { QueryService } from "#bus/queries.ts";
 import { ReportPublisher } from "#bus/reports.ts";
 import { findingBatch } from "#domain/finding.ts";
@@ -13,10 +15,14 @@ import {
   inboxPrefix,
   parseSubject,
   querySubject,
+  relayInboxPrefix,
+  relayQuerySubject,
+  relayReportSubject,
   reportSubject,
   type SensorPlace,
 } from "#domain/subjects.ts";
 import { NatsServer } from "./nats-server.ts";
+import { PlanMaker } from "./plan-maker.ts";
 import { gap, SensorEnd, service as serviceOf, until } from "./sensor-end.ts";
 
 const readme = readFileSync(new URL("../../bus/README.md", import.meta.url), "utf8");
@@ -188,4 +194,57 @@ test("a report that is more than a message is told and not sent", async () => {
   expect(end.raised).toEqual(["BUS_REPORT_TOO_LARGE"]);
   expect(publisher.publish(report(2))).toBe(true);
   expect(end.conditions.list()).toEqual([]);
+});
+
+test("a relay gets its plan, reports and answers with the user of the README, and nothing is refused", async () => {
+  await using server = await NatsServer.start({
+    config: users.replace("users: [", 'users: [ { user: operator, password: "operator" }'),
+  });
+  const place = { fleet: "prod", node: own.node };
+  await using operator = await PlanMaker.open(server.url, place, { user: "operator", pass: "operator" });
+  const path = join(server.dir, "user");
+  writeFileSync(path, "relay-node-1:change me\n");
+  await using end = new SensorEnd(server.url, {
+    credentials: { kind: "user", path },
+    inboxPrefix: relayInboxPrefix(place),
+  });
+  await end.connected();
+  let running: RunningPlan = { generation: 0, digest: null };
+  const plans = new PlanReader({
+    connection: end.connection,
+    conditions: end.conditions,
+    place,
+    key: operator.publicKey,
+    running: () => running,
+    take: async (_, { generation, digest }) => {
+      running = { generation, digest };
+    },
+  });
+  for (const generation of [1, 2]) {
+    await operator.put({ generation, rules: [] });
+    await until("the plan", () => running.generation === generation);
+  }
+  const service = new QueryService({
+    connection: end.connection,
+    service: { name: "tapline-relay", subject: relayQuerySubject(place), metadata: place },
+    version: "0.1.0",
+    answer: async () => ({ status: 200, type: "text/plain", body: Buffer.from("well") }),
+  });
+  const watcher = await asConsole(server);
+  await until("an answer", async () => {
+    const answer = await watcher.request(relayQuerySubject(place), '{"path":"/healthz"}').catch(() => undefined);
+    return answer?.string() === "well";
+  });
+  const reports: string[] = [];
+  watcher.subscribe("tapline.prod.report.>", { callback: (_, { subject }) => void reports.push(subject) });
+  await watcher.flush();
+  expect(
+    new ReportPublisher(end.connection, end.conditions, relayReportSubject(place)).publish({ plan: running }),
+  ).toBe(true);
+  await until("a report", () => reports.length === 1);
+  expect(reports).toEqual(["tapline.prod.report.relay.node-1%2Eexample%2Ecom"]);
+  expect(end.raised).toEqual([]);
+  await plans.close();
+  await service.drain(1000);
+  await watcher.close();
 });

@@ -123,7 +123,7 @@ RELAY_INLINE int hop_window_arrive(struct hop_window* w, __u32 number, __u64 now
 /// One-way time; clocks that differ may make it negative, which counts as none.
 RELAY_INLINE void hop_window_date(struct hop_window* w, __s64 ns) {
   const __u64 us = ns < 0 ? 0 : (__u64)ns / 1000;
-  __u32 bucket = us == 0 ? 0 : 64 - (__u32)__builtin_clzll(us);
-  if (bucket >= HOP_LATENCIES) bucket = HOP_LATENCIES - 1;
+  __u32 bucket = 0;  // A loop, for clang 14 cannot count leading zeros for BPF.
+  for (__u64 rest = us; rest != 0 && bucket < HOP_LATENCIES - 1; rest >>= 1) bucket++;
   w->latency[bucket]++;
 }

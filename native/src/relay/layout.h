@@ -43,8 +43,8 @@ struct relay_key {
   __be16 port;    ///< 0 with protocol UDP: the group's fragments, which have no port
   __u8 protocol;  ///< IPPROTO_UDP or IPPROTO_ESP
   __u8 engine;
-  __u8 family;  ///< 4 or 6
-  __u8 zero;
+  __u8 family;   ///< 4 or 6
+  __u8 zero[5];  ///< no bytes between fields that nobody sets: the kernel compares all of them
   union relay_address destination;
   union relay_address source;  ///< zero: any
 };
@@ -95,6 +95,7 @@ struct relay_output {
   __u8 dscp;  ///< 0 to 63
   __u8 destination_mac[6];
   __u8 source_mac[6];
+  __u32 zero;
   union relay_address destination;
   union relay_address source;
   __u32 unready;  ///< enum relay_drop
@@ -140,9 +141,9 @@ struct relay_limit {
 struct relay_settings {
   __u64 heartbeat_ns;
   __u64 orphan_after_ns;
-  __u64 wall_ahead_ns;  ///< the wall clock less the monotonic one
-  __u64 devices_id;     ///< of the map: whose redirect failed
-  __u64 settled;  ///< what became of a redirect is observed; else every output is a clone, whose verdict comes back
+  __u64 wall_ahead_ns;   ///< the wall clock less the monotonic one
+  __u64 devices_id;      ///< of the map: whose redirect failed
+  __u64 traced;          ///< slot of the rule + 1; 0: none
   __u64 own_filter[64];  ///< one bit of 4,096 for each own address: most packets need no look-up
 };
 
@@ -197,9 +198,11 @@ struct relay_meta {
 /// The kernel sends in bulks of 16; they are not known before the first frame of one.
 #define RELAY_BULK 32
 
+/// Given to tc's redirect, and not yet settled.
 struct relay_pending {
-  __u32 slot;  ///< RELAY_NONE: nothing pending. The map starts with zeros: `is` says whether it is set
-  __u32 is;
+  __u64 packet;  ///< the kernel's name for it; 0: nothing is pending
+  __u32 slot;
+  __u32 zero;
   __u64 packets;
   __u64 bytes;
 };
@@ -223,16 +226,21 @@ struct relay_trace {
 };
 
 struct relay_scratch {
-  __u32 bulk;  ///< frames in it
-  __u32 tracing;
+  __u32 bulk;      ///< frames in it
+  __u32 xdp_slot;  ///< of the frame that was redirected last
   struct relay_meta frames[RELAY_BULK];
-  struct relay_pending xdp;  ///< redirected, and not yet known to have reached the device's bulk
-  struct relay_pending tc;   ///< redirected
+  struct relay_pending tc;
   struct relay_trace trace;
+  __u64 no_window[sizeof(struct relay_window) / 8];  ///< stays zero
 };
 
-/// Written by the agent when it asks; `left` counts down.
+/// Written by the agent when it asks, with settings.traced; counts down.
 struct relay_tracing {
-  __u32 rule;  ///< slot
-  __s32 left;
+  __s64 left;
 };
+
+#ifdef __cplusplus
+static_assert(sizeof(relay_key) == 48 && sizeof(relay_input) == 8 && sizeof(relay_run) == 8);
+static_assert(sizeof(relay_output) == 96 && sizeof(relay_stream) == 12 && sizeof(relay_port) == 8);
+static_assert(sizeof(relay_rule_counts) == 160 && sizeof(relay_output_counts) == 128);
+#endif

@@ -1,0 +1,305 @@
+#include "relay/programs.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/if_link.h>
+#include <linux/magic.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <cerrno>
+#include <cstdio>
+
+#include "bpf/relay.bpf.o.h"
+
+namespace tapline::relay {
+
+namespace {
+
+constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);  ///< since Linux 6.6; Debian 12's headers lack it
+constexpr const char* kObservers[] = {"relay_flushed", "relay_astray", "relay_transmitted", "relay_freed"};
+constexpr const char* kPrograms[] = {"relay_xdp",    "relay_device",      "relay_tc",   "relay_flushed",
+                                     "relay_astray", "relay_transmitted", "relay_freed"};
+
+struct NamedMap {
+  const char* name;
+  int MapDescriptors::*fd;
+};
+constexpr NamedMap kMaps[] = {
+    {"inputs", &MapDescriptors::inputs},           {"rules", &MapDescriptors::rules},
+    {"outputs", &MapDescriptors::outputs},         {"paths", &MapDescriptors::paths},
+    {"windows", &MapDescriptors::windows},         {"limits", &MapDescriptors::limits},
+    {"settings", &MapDescriptors::settings},       {"own", &MapDescriptors::own},
+    {"port_slots", &MapDescriptors::port_slots},   {"port_counts", &MapDescriptors::port_counts},
+    {"rule_counts", &MapDescriptors::rule_counts}, {"output_counts", &MapDescriptors::output_counts},
+    {"rule_names", &MapDescriptors::rule_names},   {"output_names", &MapDescriptors::output_names},
+    {"path_names", &MapDescriptors::path_names},   {"sequences", &MapDescriptors::sequences},
+    {"devices", &MapDescriptors::devices},         {"scratch", &MapDescriptors::scratch},
+    {"tracing", &MapDescriptors::tracing},         {"traces", &MapDescriptors::traces},
+};
+
+std::string name_of(const PortName& port) {
+  return std::string("link_") + (port.engine == RELAY_XDP ? "xdp_" : "tc_") + std::to_string(port.ifindex);
+}
+
+/// What the kernel says of a program or a link.
+template <typename T>
+T info_of(int fd) {
+  T info{};
+  uint32_t bytes = sizeof info;
+  if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &bytes) != 0) return T{};
+  return info;
+}
+
+bool same_program(int a, int b) {
+  const auto one = info_of<bpf_prog_info>(a), other = info_of<bpf_prog_info>(b);
+  return one.id != 0 && other.id != 0 && std::memcmp(one.tag, other.tag, sizeof one.tag) == 0;
+}
+
+bool same_form(int fd, const bpf_map* map) {
+  const auto info = info_of<bpf_map_info>(fd);
+  return info.type == bpf_map__type(map) && info.key_size == bpf_map__key_size(map) &&
+         info.value_size == bpf_map__value_size(map);
+}
+
+std::vector<std::string> files_in(const std::string& folder) {
+  std::vector<std::string> out;
+  DIR* open = opendir(folder.c_str());
+  if (open == nullptr) return out;
+  while (const dirent* entry = readdir(open))
+    if (entry->d_name[0] != '.') out.emplace_back(entry->d_name);
+  closedir(open);
+  return out;
+}
+
+}  // namespace
+
+Programs::~Programs() {
+  if (object_ != nullptr) bpf_object__close(object_);
+}
+
+int Programs::fd(const char* program) const {
+  const bpf_program* found = bpf_object__find_program_by_name(object_, program);
+  return found == nullptr ? -1 : bpf_program__fd(found);
+}
+
+Status Programs::make_folder() {
+  std::string path;
+  for (size_t at = 0; at != std::string::npos;) {
+    at = options_.pins.find('/', at + 1);
+    path = options_.pins.substr(0, at);
+    if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return Status::failed("RELAY_PINS", path, errno);
+  }
+  struct statfs system {};
+  if (statfs(path.c_str(), &system) != 0) return Status::failed("RELAY_PINS", path, errno);
+  if (static_cast<uint32_t>(system.f_type) != BPF_FS_MAGIC) return {"RELAY_PINS", path + " is not in a bpffs"};
+  lock_ = Descriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!lock_.open() || flock(lock_.get(), LOCK_EX | LOCK_NB) != 0)
+    return {"RELAY_PINS", path + " is used by another relay"};
+  return {};
+}
+
+/// True: all of an earlier relay's maps are there, in our form.
+bool Programs::adopt_maps() {
+  std::vector<Descriptor> found;
+  for (const NamedMap& map : kMaps) {
+    Descriptor fd(bpf_obj_get(pin(std::string("map_") + map.name).c_str()));
+    if (!fd.open() || !same_form(fd.get(), bpf_object__find_map_by_name(object_, map.name))) return false;
+    found.push_back(std::move(fd));
+  }
+  for (size_t i = 0; i < found.size(); i++)
+    if (bpf_map__reuse_fd(bpf_object__find_map_by_name(object_, kMaps[i].name), found[i].get()) != 0) return false;
+  return true;
+}
+
+void Programs::discard_pins() {
+  for (const std::string& file : files_in(options_.pins)) unlink(pin(file).c_str());
+}
+
+Status Programs::load(bool observed) {
+  if (object_ != nullptr) bpf_object__close(object_);
+  LIBBPF_OPTS(bpf_object_open_opts, open, .object_name = "tapline_relay");
+  object_ = bpf_object__open_mem(kRelayObject, sizeof kRelayObject, &open);
+  if (object_ == nullptr) return Status::failed("RELAY_NOT_ALLOWED", "the relay's programs", errno);
+  const auto size = [&](const char* name, uint32_t entries) {
+    bpf_map__set_max_entries(bpf_object__find_map_by_name(object_, name), entries);
+  };
+  // A quarter more than is asked for: what is replaced is freed a second after its last use.
+  const uint32_t rules = options_.max_rules + options_.max_rules / 4 + 64;
+  const uint32_t outputs = options_.max_outputs + options_.max_outputs / 4 + RELAY_MAX_OUTPUTS;
+  for (const char* name : {"rules", "rule_counts", "rule_names", "limits", "paths", "path_names", "sequences"})
+    size(name, rules);
+  for (const char* name : {"outputs", "output_counts", "output_names"}) size(name, outputs);
+  size("path_names", outputs);
+  size("sequences", outputs);
+  size("inputs", rules * 4);
+  if (!options_.pins.empty()) {
+    adopted_ = adopt_maps();
+    if (!adopted_) discard_pins();
+  }
+  const uint32_t value = observed ? 1 : 0;
+  bpf_map__set_initial_value(bpf_object__find_map_by_name(object_, ".rodata.observed"), &value, sizeof value);
+  for (const char* name : kObservers)
+    bpf_program__set_autoload(bpf_object__find_program_by_name(object_, name), observed);
+  if (const int error = bpf_object__load(object_); error != 0)
+    return Status::failed(error == -EPERM ? "RELAY_NOT_ALLOWED" : "RELAY_FAILED", "the relay's programs", error);
+  for (const NamedMap& map : kMaps) maps_.*map.fd = bpf_map__fd(bpf_object__find_map_by_name(object_, map.name));
+  observed_ = observed;
+  return {};
+}
+
+Status Programs::pin_maps() {
+  for (const NamedMap& map : kMaps)
+    if (bpf_obj_pin(maps_.*map.fd, pin(std::string("map_") + map.name).c_str()) != 0)
+      return Status::failed("RELAY_PINS", map.name, errno);
+  return {};
+}
+
+Status Programs::observe() {
+  std::vector<Link> links;
+  for (const char* name : kObservers) {
+    bpf_link* link = bpf_program__attach(bpf_object__find_program_by_name(object_, name));
+    if (link == nullptr) return Status::failed("RELAY_NOT_ALLOWED", name, errno);
+    links.push_back({Descriptor(dup(bpf_link__fd(link))), std::string("link_") + name});
+    bpf_link__disconnect(link);
+    bpf_link__destroy(link);
+  }
+  // Two of a kind may run for a moment: what the first settles is not there for the second.
+  observers_ = std::move(links);
+  for (const Link& link : observers_) {
+    if (options_.pins.empty()) continue;
+    unlink(pin(link.pin).c_str());
+    if (bpf_obj_pin(link.fd.get(), pin(link.pin).c_str()) != 0) return Status::failed("RELAY_PINS", link.pin, errno);
+  }
+  return {};
+}
+
+/// Interfaces that an earlier relay's programs are attached to. A link whose interface is gone is taken away.
+void Programs::adopt_links() {
+  for (const std::string& file : files_in(options_.pins)) {
+    PortName port{0, RELAY_XDP};
+    if (std::sscanf(file.c_str(), "link_xdp_%u", &port.ifindex) != 1) {
+      port.engine = RELAY_TC;
+      if (std::sscanf(file.c_str(), "link_tc_%u", &port.ifindex) != 1) continue;
+    }
+    Link link{Descriptor(bpf_obj_get(pin(file).c_str())), file};
+    const auto info = info_of<bpf_link_info>(link.fd.get());
+    // Both kinds begin with the interface's index: 0 when it is gone.
+    if (info.id == 0 || info.xdp.ifindex == 0)
+      unlink(pin(file).c_str());
+    else
+      ports_.emplace(port, std::move(link));
+  }
+}
+
+void Programs::replace_devices() {
+  uint32_t ifindex = 0;
+  std::vector<uint32_t> all;
+  for (const void* last = nullptr; bpf_map_get_next_key(maps_.devices, last, &ifindex) == 0; last = &ifindex)
+    all.push_back(ifindex);
+  for (const uint32_t device : all) add_device(device);
+}
+
+Status Programs::open(const KernelOptions& options) {
+  options_ = options;
+  libbpf_set_print(nullptr);
+  if (!options_.pins.empty())
+    if (const Status status = make_folder(); !status.ok()) return status;
+  // Without CAP_PERFMON nothing can be observed.
+  Status status = load(true);
+  if (!status.ok()) status = load(false);
+  if (!status.ok()) return status;
+  bool replace = options_.renew;
+  if (adopted_) {
+    adopt_links();
+    for (const char* name : kPrograms) {
+      const Descriptor pinned(bpf_obj_get(pin(std::string("program_") + name).c_str()));
+      if (!same_program(pinned.get(), fd(name))) replace = true;
+    }
+  } else if (!options_.pins.empty()) {
+    if (status = pin_maps(); !status.ok()) return status;
+  }
+  if (!adopted_ || replace) {
+    if (observed_)
+      if (status = observe(); !status.ok()) return status;
+    for (auto& [port, link] : ports_)
+      if (const int error =
+              bpf_link_update(link.fd.get(), fd(port.engine == RELAY_XDP ? "relay_xdp" : "relay_tc"), nullptr))
+        return Status::failed("RELAY_FAILED", "replacing " + link.pin, error);
+    replace_devices();
+    for (const char* name : kPrograms) {
+      if (options_.pins.empty() || fd(name) < 0) continue;
+      unlink(pin(std::string("program_") + name).c_str());
+      if (bpf_obj_pin(fd(name), pin(std::string("program_") + name).c_str()) != 0)
+        return Status::failed("RELAY_PINS", name, errno);
+    }
+    upgraded_ = adopted_;
+  } else {
+    for (const char* name : kObservers)
+      observers_.push_back(
+          {Descriptor(bpf_obj_get(pin(std::string("link_") + name).c_str())), std::string("link_") + name});
+  }
+  return {};
+}
+
+Status Programs::attach(const PortName& port) {
+  if (const auto known = ports_.find(port); known != ports_.end()) {
+    if (info_of<bpf_link_info>(known->second.fd.get()).xdp.ifindex == port.ifindex) return {};
+    detach(port);  // The interface went away, and another one has its number.
+  }
+  const bool xdp = port.engine == RELAY_XDP;
+  LIBBPF_OPTS(bpf_link_create_opts, options, .flags = xdp ? XDP_FLAGS_DRV_MODE : 0u);
+  const int fd_of_link = bpf_link_create(fd(xdp ? "relay_xdp" : "relay_tc"), static_cast<int>(port.ifindex),
+                                         xdp ? BPF_XDP : kTcxIngress, xdp ? &options : nullptr);
+  const std::string where = (xdp ? "xdp on interface " : "tc on interface ") + std::to_string(port.ifindex);
+  if (fd_of_link < 0)
+    return Status::failed(
+        fd_of_link == -EBUSY || fd_of_link == -EEXIST ? "RELAY_INTERFACE_TAKEN" : "RELAY_ATTACH_FAILED", where,
+        fd_of_link);
+  Link link{Descriptor(fd_of_link), name_of(port)};
+  if (!options_.pins.empty()) {
+    unlink(pin(link.pin).c_str());
+    if (bpf_obj_pin(fd_of_link, pin(link.pin).c_str()) != 0) return Status::failed("RELAY_PINS", link.pin, errno);
+  }
+  ports_.emplace(port, std::move(link));
+  return {};
+}
+
+void Programs::detach(const PortName& port) {
+  const auto found = ports_.find(port);
+  if (found == ports_.end()) return;
+  if (!options_.pins.empty()) unlink(pin(found->second.pin).c_str());
+  ports_.erase(found);
+}
+
+std::vector<PortName> Programs::attached() const {
+  std::vector<PortName> out;
+  for (const auto& [port, link] : ports_) out.push_back(port);
+  return out;
+}
+
+bool Programs::add_device(uint32_t ifindex) {
+  const bpf_devmap_val value{ifindex, {fd("relay_device")}};
+  return bpf_map_update_elem(maps_.devices, &ifindex, &value, BPF_ANY) == 0;
+}
+
+void Programs::remove_device(uint32_t ifindex) { bpf_map_delete_elem(maps_.devices, &ifindex); }
+
+bool Programs::owns(uint32_t program_id) const {
+  for (const auto& [port, link] : ports_)
+    if (info_of<bpf_link_info>(link.fd.get()).prog_id == program_id) return true;
+  return false;
+}
+
+void Programs::uninstall() {
+  ports_.clear();
+  observers_.clear();
+  if (options_.pins.empty()) return;
+  discard_pins();
+  rmdir(options_.pins.c_str());
+}
+
+}  // namespace tapline::relay
