@@ -141,13 +141,10 @@ export const catalogue = {
     "{tool} cannot be run: {detail}",
     "install it (apt-get install {tool}), or leave it out with --against none",
   ),
-  BENCH_NEEDS_ROOT: entry(
-    "bench capture makes network namespaces and a veth pair, which needs root",
-    "sudo tapline bench capture",
-  ),
+  BENCH_NEEDS_ROOT: entry("it makes network namespaces and veth pairs, which needs root", "sudo tapline bench …"),
   BENCH_NOT_BUILT: entry(
     "{path} is not built",
-    "cmake -S native -B native/build -G Ninja && ninja -C native/build wire_sender capture_ablation",
+    "cmake -S native -B native/build -G Ninja && ninja -C native/build bench_programs",
   ),
   BENCH_PROCESS_FAILED: entry("{tool} did not do what the measurement needs: {detail}", "run it by hand: {command}"),
   STORE_NOT_FOUND: entry(
