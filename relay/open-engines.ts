@@ -45,7 +45,7 @@ function openKernel(config: RelayConfig, log: Log): Kernel {
     return { relay: open(pinsOf(config)), why: "", pinned: { ok: true, why: "" } };
   } catch (cause) {
     const error = codedError(cause);
-    if (error.code === "RELAY_NOT_ALLOWED") return none(error.message);
+    if (error.code === "RELAY_NOT_ALLOWED") return none(lacking() ?? error.message);
     if (error.code !== "RELAY_PINS" || error.message.includes("another relay")) throw error;
     log.warning("relays without pins", { error });
     try {
@@ -54,6 +54,13 @@ function openKernel(config: RelayConfig, log: Log): Kernel {
       return none(codedError(second).message);
     }
   }
+}
+
+/** The kernel says only that it will not; undefined: these are not it. */
+function lacking(): string | undefined {
+  const held = heldCapabilities();
+  const missing = (["CAP_BPF", "CAP_NET_ADMIN"] as const).filter((name) => !held.has(name));
+  return missing.length === 0 ? undefined : `relaying in the kernel needs ${missing.join(" and ")}`;
 }
 
 function workersMissing({ engines: { allow } }: RelayConfig): string | undefined {

@@ -174,7 +174,7 @@ describe("a relay", { timeout: 120_000 }, () => {
     const sent = await sendStream(rig, { packets: 1000, pps: 10_000 }, signal);
     await sink.settled(sent.numbers);
     await until("it is said", () => conditions(rig).includes("RELAY_NOT_PINNED"));
-    expect((await stats(agent))[0]?.packets_relayed).toBe(sent.sent);
+    await until("it is told", async () => (await stats(agent))[0]?.packets_relayed === sent.sent);
     await agent.end("SIGTERM");
 
     writeFileSync(join(scratch.path, "weak.yaml"), JSON.stringify({ name: "b", state: { path: join(scratch.path, "weak") }, control: { socket: join(scratch.path, "weak.sock") } })); // biome-ignore format: one row
@@ -213,6 +213,7 @@ describe("a relay", { timeout: 120_000 }, () => {
 
   test("--uninstall leaves no program, pin, worker or membership; while it runs it is refused", async () => {
     using rig = new RelayRig({ hops: 1 });
+    await Sink.start(rig, { lanes: [{ address: group }], numbers: 1000 }); // its XDP program lets b1 be sent to by XDP
     const agent = await RelayAgent.start(rig, "b", scratch.path, signal);
     await agent.load([rule({ engine: "XDP" }), rule({ id: "t", engine: "TC", from: { interface: "b0", group: "239.1.1.2", port: 1, sources: ["10.0.1.1"] } }), rule({ id: "u", engine: "AFPacket", from: { interface: "b0", group: "239.1.1.3", port: 1 } })], signal); // biome-ignore format: one list
     const config = join(agent.folder, "relay.yaml");
