@@ -33,6 +33,8 @@ function openKernel(config: RelayConfig, log: Log): Kernel {
   const { allow, pin, orphanAfter } = config.engines;
   const none = (why: string): Kernel => ({ relay: undefined, why, pinned: { ok: false, why } });
   if (!allow.includes("XDP") && !allow.includes("TC")) return none("engines.allow has neither XDP nor TC");
+  const missing = lacking();
+  if (missing !== undefined) return none(missing);
   const open = (pins: string | null): KernelRelay =>
     openKernelRelay({
       pins,
@@ -45,7 +47,7 @@ function openKernel(config: RelayConfig, log: Log): Kernel {
     return { relay: open(pinsOf(config)), why: "", pinned: { ok: true, why: "" } };
   } catch (cause) {
     const error = codedError(cause);
-    if (error.code === "RELAY_NOT_ALLOWED") return none(lacking() ?? error.message);
+    if (error.code === "RELAY_NOT_ALLOWED") return none(error.message);
     if (error.code !== "RELAY_PINS" || error.message.includes("another relay")) throw error;
     log.warning("relays without pins", { error });
     try {
@@ -56,7 +58,7 @@ function openKernel(config: RelayConfig, log: Log): Kernel {
   }
 }
 
-/** The kernel says only that it will not; undefined: these are not it. */
+/** The kernel would say only that it will not. */
 function lacking(): string | undefined {
   const held = heldCapabilities();
   const missing = (["CAP_BPF", "CAP_NET_ADMIN"] as const).filter((name) => !held.has(name));
