@@ -49,14 +49,16 @@ test.each(cases)("%s", async (_, rule, made, missing, engine, why) => {
   expect(choice.why).toMatch(why);
 });
 
-test("whoever starts tcpdump moves no rule that XDP carries; what XDP cannot do any more, it gives up", async () => {
+test("what carries a rule stays as long as it can, and what it cannot do any more it gives up", async () => {
   const [named] = await readRules("it", [{ from, to }]);
   if (!named) throw new Error("no rule");
   const choose = (made: Partial<Made>, before?: RelayEngine) => {
     const near = madeNear({ links, ...made });
-    return chooseEngine(named, find(named, near).ends, near, engines(), before).engine;
+    return chooseEngine(named, find(named, near).ends, near, engines(), before && { engine: before, why: "before" }).engine; // biome-ignore format: one call
   };
   expect(choose({ watched: "eth0" })).toBe("tc");
   expect(choose({ watched: "eth0" }, "xdp")).toBe("xdp");
+  expect(choose({}, "tc")).toBe("tc");
+  expect(choose({})).toBe("xdp");
   expect(choose({ probes: { eth1: { xdpTarget: false } } }, "xdp")).toBe("tc");
 });

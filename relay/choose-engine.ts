@@ -21,13 +21,16 @@ type Near = Pick<Surroundings, "probe" | "linkAt" | "isDefault" | "isWatched">;
 const wishes = { XDP: "xdp", TC: "tc", AFPacket: "afpacket" } as const;
 const words: Readonly<Record<RelayEngine, string>> = { xdp: "XDP", tc: "tc", afpacket: "relaying in user space" };
 
-/** `before`: what carries it now. It stays as long as it can: who starts tcpdump must not move a rule. */
+/**
+ * `before`: what carries it now, unchanged. It stays as long as it can: who starts tcpdump, or takes it away, must not move a rule, for attaching
+ * a program may cost a driver the packets that it holds.
+ */
 export function chooseEngine(
   rule: NamedRule,
   ends: Ends,
   near: Near,
   engines: readonly EngineRow[],
-  before?: RelayEngine,
+  before?: { readonly engine: RelayEngine; readonly why: string },
 ): Choice {
   const missing = (engine: RelayEngine): string | undefined => {
     const row = engines.find((one) => one.engine === engine);
@@ -41,7 +44,8 @@ export function chooseEngine(
     const why = cannot(engine);
     return why === undefined ? { engine, why: "asked for" } : { engine: null, why };
   }
-  const notXdp = cannot("xdp") ?? (before === "xdp" ? undefined : ratherNotXdp(ends, near));
+  if (before && cannot(before.engine) === undefined) return before;
+  const notXdp = cannot("xdp") ?? ratherNotXdp(ends, near);
   if (notXdp === undefined) return { engine: "xdp", why: "one output, in the driver" };
   const notTc = cannot("tc");
   if (notTc === undefined) return { engine: "tc", why: `not XDP: ${notXdp}` };
