@@ -35,6 +35,8 @@ const cases: readonly Case[] = [
   ["no engine at all", { to }, {}, ["xdp", "tc", "afpacket"], null, /no engine: no xdp here; no tc here; no afpacket here/],
   ["XDP asked for", { to, engine: "XDP" }, { defaults: "eth0", watched: "eth0" }, none, "xdp", /asked for/],
   ["XDP asked for, and impossible", { to, engine: "XDP" }, { probes: { eth0: { xdp: "none" } } }, none, null, /no XDP in its driver/],
+  ["XDP asked for, and a veth whose peer is not ready", { to, engine: "XDP" }, { probes: { eth1: { xdpTarget: false, why: "its peer has no GRO" } } }, none, "xdp", /asked for; eth1 takes no frames from XDP \(its peer has no GRO\)/],
+  ["XDP asked for, and a driver that never takes its frames", { to, engine: "XDP" }, { probes: { eth1: { xdpTarget: false, driver: "dummy" } } }, none, null, /eth1 takes no frames/],
   ["tc asked for", { to, engine: "TC" }, {}, none, "tc", /asked for/],
   ["user space asked for", { to, engine: "AFPacket" }, {}, none, "afpacket", /asked for/],
   ["tc asked for, and not there", { to, engine: "TC" }, {}, ["tc"], null, /no tc here/],

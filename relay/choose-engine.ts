@@ -37,12 +37,15 @@ export function chooseEngine(
     return row?.available === true ? undefined : (row?.why ?? `${words[engine]} is not built`);
   };
   const cannot = (engine: RelayEngine): string | undefined =>
-    missing(engine) ?? (engine === "xdp" ? cannotXdp(rule, ends, near) : undefined);
+    missing(engine) ?? (engine === "xdp" ? (cannotXdp(rule, ends, near) ?? notTaken(ends, near)) : undefined);
 
   if (rule.engine !== "Auto") {
     const engine = wishes[rule.engine];
-    const why = cannot(engine);
-    return why === undefined ? { engine, why: "asked for" } : { engine: null, why };
+    const why = missing(engine) ?? (engine === "xdp" ? cannotXdp(rule, ends, near) : undefined);
+    if (why !== undefined) return { engine: null, why };
+    // Two relays that face each other would wait for each other's program for ever: what is asked for begins, and drops are counted.
+    const until = engine === "xdp" ? notTaken(ends, near) : undefined;
+    return { engine, why: until === undefined ? "asked for" : `asked for; ${until}` };
   }
   if (before && cannot(before.engine) === undefined) return before;
   const notXdp = cannot("xdp") ?? ratherNotXdp(ends, near);
@@ -68,10 +71,17 @@ function cannotXdp(rule: NamedRule, { inputs, outputs, ipv6 }: Ends, near: Near)
     if (probe.xdp !== "native") return `${nameOf(ifindex)} has no XDP in its driver${because(probe.why)}`;
   }
   if (device === undefined) return "its output has no interface at the moment";
+  // A veth takes them as soon as its peer can.
+  const driver = near.probe(device)?.driver;
+  return driver === "veth" ? undefined : notTaken({ outputs }, near);
+}
+
+/** Why the output's device would drop what XDP hands to it. */
+function notTaken({ outputs: [device] }: Pick<Ends, "outputs">, near: Near): string | undefined {
+  if (device === undefined) return undefined;
   const probe = near.probe(device);
-  return probe?.xdpTarget === true
-    ? undefined
-    : `${nameOf(device)} takes no frames from XDP${because(probe?.why ?? "")}`;
+  if (probe?.xdpTarget === true) return undefined;
+  return `${near.linkAt(device)?.name ?? `interface ${device}`} takes no frames from XDP${because(probe?.why ?? "")}`;
 }
 
 const because = (why: string): string => (why === "" ? "" : ` (${why})`);
