@@ -73,6 +73,10 @@ export const catalogue = {
     "{path} cannot be captured too: {detail}",
     "watch fewer interfaces, or use fewer threads for each",
   ),
+  CAPTURE_NOT_ETHERNET: entry(
+    "{path} carries no Ethernet frames (the kernel's type {detail})",
+    "watch the interface that its packets travel on; or save them with tcpdump and analyze the file",
+  ),
   ETHTOOL_NOT_PERMITTED: entry("changing {path} needs CAP_NET_ADMIN", "run as root: sudo tapline tune {path} --apply"),
   ETHTOOL_FAILED: entry("{path} cannot be asked or changed: {detail}", "ethtool {path} shows what its driver can do"),
   TUNE_STATE_UNREADABLE: entry(
@@ -127,6 +131,14 @@ export const catalogue = {
   CONFIG_NEEDS_RESTART: entry(
     "the new configuration was applied but for {paths}",
     "restart for these: systemctl restart tapline-sensor, or tapline-relay",
+  ),
+  CONFIG_REFUSED: entry(
+    "the new configuration was not applied: {detail}",
+    "what ran before goes on; correct {path}, look at it with tapline sensor --config {path} --check, and reload",
+  ),
+  SECRET_EXPOSED: entry(
+    "{path} can be {access} by every user of this machine",
+    "chmod 0600 {path}; what others may have read is a secret no more: replace it",
   ),
   ENGINE_MISSING: entry("the native engine does not load: {detail}", "run: make build"),
   TRUTH_UNREADABLE: entry(
@@ -276,6 +288,10 @@ export const catalogue = {
   BUS_STREAM_REFUSED: entry(
     "the stream for findings does not take them: {detail}",
     "look at its limits and the server's disk: nats stream info {stream}; findings are buffered and tried again",
+  ),
+  BUS_UNDELIVERED: entry(
+    "{findings} findings were not delivered when the sensor ended: {detail}",
+    "gaps are in {path} all the same: tapline gaps {path}; conditions are in the log",
   ),
   BUS_REPORT_TOO_LARGE: entry(
     "a report of {bytes} bytes is more than NATS takes ({limit})",
