@@ -15,7 +15,7 @@ async function flooded<T>(lab: RelayLab, hex: string, work: () => Promise<T>): P
   child.stdin?.on("error", () => {}); // it ended by itself: its exit tells
   const lines: string[] = [];
   child.stdout?.setEncoding("utf8").on("data", (text: string) => lines.push(text));
-  const ended = once(child, "exit");
+  const ended = once(child, "close");
   await work();
   child.stdin?.end();
   await ended;
@@ -163,8 +163,7 @@ describe("a relay worker's life", { timeout: 90_000 }, () => {
     await lab.in("b", "sh", "-c", `head -c 100 ${folder}/rules > ${folder}/bad && mv ${folder}/bad ${folder}/rules`);
     await sleep(300);
     await lab.send("a", "a0", [frame({})]);
-    await sleep(200);
-    expect(output(await relay.figures(), "r").sent).toBe(1);
+    expect(output(await relay.after(1), "r").sent).toBe(1);
     await lab.in("b", "ip", "link", "del", "b0");
     await until(relay, ({ state }) => state === "backing off");
     await relay.tell({ do: "apply", plan: plan([]) });
@@ -230,8 +229,7 @@ describe("a relay worker's life", { timeout: 90_000 }, () => {
       changed(46 + 28 + 16, "ef010102"), // to another group, inside
       (outer[0] ?? "").slice(0, 2 * 60), // cut off
     ]);
-    await sleep(300);
-    const figures = await far.figures();
+    const figures = await far.after(10);
     accounted(figures);
     expect(refused(figures)).toEqual({ replay: 1, stranger: 1, version: 1, tag: 2, unknown_path: 1, malformed: 1 });
     expect(figures.hops).toMatchObject([

@@ -5,6 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
 import type { RelayFigures, RelayPlan, ResolvedOutput, ResolvedRule } from "#native/relay.ts";
 import type { WorkerView } from "#relay/workers.ts";
@@ -63,6 +64,16 @@ export class WorkerEnd implements AsyncDisposable {
     return answer.value as T;
   }
   figures = (): Promise<RelayFigures> => this.tell<RelayFigures>({ do: "figures" });
+  /** When so many packets have come in by its first interface; later they are in the ring still. */
+  async after(received: number): Promise<RelayFigures> {
+    let figures = await this.figures();
+    for (let i = 0; i < 500 && (figures.ports[0]?.received ?? 0) < received; i++) {
+      await sleep(10);
+      figures = await this.figures();
+    }
+    await sleep(20); // sent when their block is done
+    return this.figures();
+  }
   views = (): Promise<WorkerView[]> => this.tell<WorkerView[]>({ do: "views" });
 
   /** As the kernel would end it: it hears nothing. */
