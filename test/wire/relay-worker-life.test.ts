@@ -46,8 +46,7 @@ describe("a relay worker's life", { timeout: 90_000 }, () => {
     const outputs = Array.from({ length: 8 }, (_, i) => ({ id: `o${i}`, destination: Uint8Array.of(239, 2, 2, i) }));
     await relay.tell({ do: "apply", plan: plan([plans.rule("r", group, 5001, outputs)]) });
     const sent = await flooded(lab, frame({ payload: 1400 }), () => sleep(1500));
-    await sleep(300);
-    const figures = await relay.figures();
+    const figures = await relay.after(sent);
     accounted(figures);
     const [port] = figures.ports;
     expect(port?.ringDrops).toBeGreaterThan(0);
@@ -68,8 +67,7 @@ describe("a relay worker's life", { timeout: 90_000 }, () => {
     const sent = await flooded(lab, `${frame({})}\n${frame({ group: "239.3.3.3" })}`, async () => {
       for (let i = 1; i <= 100; i++) await relay.tell({ do: "apply", plan: plan([still, changed(i)]) });
     });
-    await sleep(300);
-    const figures = await relay.figures();
+    const figures = await relay.after(sent);
     accounted(figures);
     expect(figures.ports[0]?.ringDrops).toBe(0);
     expect(output(figures, "still")).toEqual({ wanted: sent / 2, sent: sent / 2, dropped: {} });
@@ -144,9 +142,8 @@ describe("a relay worker's life", { timeout: 90_000 }, () => {
       expect((await next.views())[0]?.pid).toBe(before?.pid);
       await next.tell({ do: "letGo" });
     });
-    await sleep(200);
     await using last = await WorkerEnd.start(lab, "b", { folder: first.folder });
-    const figures = await last.figures();
+    const figures = await last.after(sent);
     accounted(figures);
     expect(output(figures, "r")).toEqual({ wanted: sent, sent, dropped: {} });
     expect(await received(lab, "c", "c0")).toBe(sent);

@@ -64,15 +64,16 @@ export class WorkerEnd implements AsyncDisposable {
     return answer.value as T;
   }
   figures = (): Promise<RelayFigures> => this.tell<RelayFigures>({ do: "figures" });
-  /** When so many packets have come in by its first interface; later they are in the ring still. */
-  async after(received: number): Promise<RelayFigures> {
-    let figures = await this.figures();
-    for (let i = 0; i < 500 && (figures.ports[0]?.received ?? 0) < received; i++) {
+  /** When so many packets have come in by its first interface, or were lost there, and nothing is in hand; or else after a while as it is then. */
+  async after(count: number): Promise<RelayFigures> {
+    for (let i = 0; ; i++) {
+      const figures = await this.figures();
+      const [port] = figures.ports;
+      const there = (port?.received ?? 0) + (port?.ringDrops ?? 0) >= count;
+      if (i === 500 || (there && figures.outputs.every((one) => one.wanted === one.sent + total(one.dropped))))
+        return figures;
       await sleep(10);
-      figures = await this.figures();
     }
-    await sleep(20); // sent when their block is done
-    return this.figures();
   }
   views = (): Promise<WorkerView[]> => this.tell<WorkerView[]>({ do: "views" });
 
