@@ -47,12 +47,19 @@ export function serveLive(plain: FastifyInstance, live: Live): void {
   app.get("/api/v1/pinning", { schema: says("CPUs, memory and IRQs: wanted and actual", pinningReport) }, async () =>
     live.pinning(),
   );
-  const answerHealth = (path: string, look: () => HealthState, summary: string): void => {
-    app.get(path, { schema: says(summary, healthAnswer) }, (_, reply) => {
+  answerHealth(app, live);
+}
+
+/** /healthz and /readyz */
+export function answerHealth(plain: FastifyInstance, health: Pick<Live, "liveness" | "readiness">): void {
+  const app = plain.withTypeProvider<ZodTypeProvider>();
+  const answer = (path: string, look: () => HealthState, summary: string): void => {
+    const response: object = { 200: healthAnswer, default: schemas.problem };
+    app.get(path, { schema: { querystring: schemas.nothing, summary, response } }, (_, reply) => {
       const { ok, checks } = look();
       return reply.code(ok ? 200 : 503).send({ ok, checks: [...checks] });
     });
   };
-  answerHealth("/healthz", () => live.liveness(), "Whether it works");
-  answerHealth("/readyz", () => live.readiness(), "Whether it does what it is configured to do");
+  answer("/healthz", () => health.liveness(), "Whether it works");
+  answer("/readyz", () => health.readiness(), "Whether it does what it is configured to do");
 }

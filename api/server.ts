@@ -4,23 +4,21 @@ import helmet from "@fastify/helmet";
 import rateLimit from "@fastify/rate-limit";
 import swagger from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from "fastify";
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from "fastify";
 import { jsonSchemaTransform, validatorCompiler } from "fastify-type-provider-zod";
 import { TaplineError } from "#domain/errors.ts";
 import { listenError, urlOf } from "#process/requests.ts";
+import { version } from "#process/version.ts";
 import { openDatabase } from "./database-source.ts";
 import { serveLive, type Live } from "./live.ts";
 import { guard, requireToken } from "./guard.ts";
 import { serveMetrics } from "./metrics.ts";
 import { answerProblems } from "./problem.ts";
+import { type RelaySource, serveRelayRoutes } from "./relay-routes.ts";
 import { serveRoutes } from "./routes.ts";
 import type { Source } from "./source.ts";
 
-export interface ServeOptions {
-  /** a database's path, or whoever else answers */
-  readonly db: string | Source;
-  /** of a running sensor: what its database does not hold */
-  readonly live?: Live;
+export interface HttpOptions {
   /** false: it answers ask() alone */
   readonly listen?: boolean;
   /** 0 takes any free one */
@@ -35,6 +33,13 @@ export interface ServeOptions {
   readonly signal?: AbortSignal;
   /** requests a minute from one address */
   readonly requestsPerMinute?: number;
+}
+
+export interface ServeOptions extends HttpOptions {
+  /** a database's path, or whoever else answers */
+  readonly db: string | Source;
+  /** of a running sensor: what its database does not hold */
+  readonly live?: Live;
   /** see store/reader.ts */
   readonly flowsInMemory?: number;
 }
@@ -47,25 +52,52 @@ export interface Served {
   close(): Promise<void>;
 }
 
-const version = (JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string })
-  .version;
-
 // On closing, connections that wait for their next request must not hold the server up.
 const serverOptions = { forceCloseConnections: "idle" } as const;
 
+/** Of a database, and of the sensor that writes it. */
 export async function serve(options: ServeOptions): Promise<Served> {
-  const { db, port = 3001, host = "127.0.0.1", signal } = options;
-  signal?.throwIfAborted();
-  const token = options.tokenFile === undefined ? options.token : readToken(options.tokenFile);
-  if (options.listen ?? true) requireToken(host, token);
+  const { db, live } = options;
+  options.signal?.throwIfAborted();
   const limits = options.flowsInMemory === undefined ? {} : { flowsInMemory: options.flowsInMemory };
+  const token = tokenOf(options);
   const source = typeof db === "string" ? await openDatabase(db, limits) : db;
+  return serveHttp(options, token, (app) => {
+    app.addHook("onClose", () => source.close());
+    // A sensor has its own metrics, on a port of their own.
+    if (!live) serveMetrics(app, source);
+    serveRoutes(app, source, version, live);
+    if (live) serveLive(app, live);
+  });
+}
+
+/** Of a running relay. */
+export const serveRelay = async (options: HttpOptions, relay: RelaySource): Promise<Served> =>
+  serveHttp(options, tokenOf(options), (app) => serveRelayRoutes(app, relay));
+
+/** Undefined when none is needed. */
+function tokenOf(options: HttpOptions): string | undefined {
+  const token = options.tokenFile === undefined ? options.token : readToken(options.tokenFile);
+  if (options.listen ?? true) requireToken(options.host ?? "127.0.0.1", token);
+  return token;
+}
+
+async function serveHttp(
+  options: HttpOptions,
+  token: string | undefined,
+  routes: (app: FastifyInstance) => void,
+): Promise<Served> {
+  const { port = 3001, host = "127.0.0.1", signal } = options;
   const app: FastifyInstance = options.logger
-    ? Fastify({ loggerInstance: options.logger, disableRequestLogging: true, ...serverOptions })
+    ? Fastify({
+        loggerInstance: options.logger,
+        logController: new LogController({ disableRequestLogging: true }),
+        ...serverOptions,
+      })
     : Fastify(serverOptions);
-  app.addHook("onClose", () => source.close());
   try {
-    await build(app, source, options, token);
+    await build(app, options, token);
+    routes(app);
     if (options.listen ?? true) await listen(app, port, host);
     else await app.ready();
   } catch (error) {
@@ -101,8 +133,7 @@ function readToken(path: string): string {
 
 async function build(
   app: FastifyInstance,
-  source: Source,
-  { host = "127.0.0.1", requestsPerMinute = 6000, live }: ServeOptions,
+  { host = "127.0.0.1", requestsPerMinute = 6000 }: HttpOptions,
   token: string | undefined,
 ): Promise<void> {
   app.setValidatorCompiler(validatorCompiler);
@@ -137,10 +168,6 @@ async function build(
     staticCSP:
       "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; frame-ancestors 'none'",
   });
-  // A sensor has its own metrics, on a port of their own.
-  if (!live) serveMetrics(app, source);
-  serveRoutes(app, source, version, live);
-  if (live) serveLive(app, live);
 }
 
 async function listen(app: FastifyInstance, port: number, host: string): Promise<void> {

@@ -1,4 +1,4 @@
-// Answers questions of the fleet as a NATS micro service, `tapline-sensor`. What it answers is the API's own: the answering function
+// Answers questions of the fleet as a NATS micro service, `tapline-sensor` or `tapline-relay`. What it answers is the API's own: the answering function
 // is given. Enters: a message with a path. Leaves: the body, with Tapline-Status, Content-Type and, when it was large,
 // Content-Encoding: gzip; every refusal is application/problem+json.
 import { promisify } from "node:util";
@@ -6,7 +6,6 @@ import { constants, gzip as gzipCallback } from "node:zlib";
 import { headers, type NatsConnection, type NatsError, type Service, type ServiceMsg } from "nats";
 import { TaplineError } from "#domain/errors.ts";
 import { problemOf, problemType } from "#domain/problem.ts";
-import { querySubject, type SensorPlace } from "#domain/subjects.ts";
 import type { BusConnection } from "./connection.ts";
 import { parseQuestion } from "./question.ts";
 
@@ -20,7 +19,11 @@ export interface Answer {
 
 export interface QueryOptions {
   readonly connection: BusConnection;
-  readonly place: SensorPlace;
+  readonly service: {
+    readonly name: string;
+    readonly subject: string;
+    readonly metadata: Readonly<Record<string, string>>;
+  };
   /** semantic version */
   readonly version: string;
   readonly answer: (path: string) => Promise<Answer>;
@@ -105,15 +108,16 @@ export class QueryService {
   }
 
   async #register(session: NatsConnection): Promise<Service> {
-    const { place, version } = this.#options;
+    const { version } = this.#options;
+    const { name, subject, metadata } = this.#options.service;
     const service = await session.services.add({
-      name: "tapline-sensor",
+      name,
       version,
       description: "answers what its API answers",
-      metadata: { fleet: place.fleet, pool: place.pool, node: place.node },
+      metadata,
     });
     service.addEndpoint("query", {
-      subject: querySubject(place),
+      subject,
       handler: (_error, message) => this.#take(message),
     });
     return service;

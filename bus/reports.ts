@@ -1,8 +1,6 @@
 // The newest report to whoever listens. A report is worth something now: while NATS is away none is kept, and each is counted.
 import { ErrorCode, type NatsError } from "nats";
 import { TaplineError } from "#domain/errors.ts";
-import type { SensorReport } from "#domain/report.ts";
-import { reportSubject, type SensorPlace } from "#domain/subjects.ts";
 import type { Conditions } from "./conditions.ts";
 import type { BusConnection } from "./connection.ts";
 
@@ -13,10 +11,10 @@ export class ReportPublisher {
   #sent = 0;
   #unsent = 0;
 
-  constructor(connection: BusConnection, conditions: Conditions, place: SensorPlace) {
+  constructor(connection: BusConnection, conditions: Conditions, subject: string) {
     this.#connection = connection;
     this.#conditions = conditions;
-    this.#subject = reportSubject(place);
+    this.#subject = subject;
   }
 
   get figures(): { readonly sent: number; readonly unsent: number } {
@@ -24,7 +22,7 @@ export class ReportPublisher {
   }
 
   /** False when it was not sent. */
-  publish(report: SensorReport): boolean {
+  publish(report: object): boolean {
     const sent = this.#send(JSON.stringify(report));
     if (sent) this.#sent++;
     else this.#unsent++;

@@ -147,7 +147,7 @@ test.each([
     "--help",
   ],
   [["pcap", "generate", "--output", "x", "--loss", "2"], "a rate from 0 to 0.9", "--help"],
-  [["bench", "relay"], "bench relay is not there yet", "--help"],
+  [["bench", "relay", "--case", "warp"], "Allowed choices are smcroute", "--help"],
   [["bench", "capture", "--against", "snort"], "Allowed choices are tcpdump, dumpcap", "--help"],
   [["bench", "capture", "--full-rate", "--memory"], "cannot be used with option", "--help"],
 ])("what is not understood ends with 2 and says what would be: %j", async (args, says, hint) => {

@@ -30,7 +30,7 @@ export async function benchMicro({
             ...["median", "least", "most"].map((title) => ({ title, align: "right" }) as const),
           ],
           results.map((r) => [r.name, duration(r.nsPerOp), duration(r.spreadNs[0]), duration(r.spreadNs[1])]),
-        )}\n\nOne thread, median of ${rounds} rounds each. The seeds measured 11 ns for a header parse, against a target of 100 ns.\n`,
+        )}\n\nOne thread, median of ${rounds} rounds each. The seeds measured 11 ns for a header parse (target 100), 15 ns for a relay's rule look-up (100) and 113 ns for its buffer (200).\n`,
   );
   return 0;
 }

@@ -6,24 +6,22 @@ import { sortFields } from "#domain/flow-fields.ts";
 import { positive, rate, seconds, whole } from "./arguments.ts";
 import type { AnalyzeArguments } from "./analyze.ts";
 import type { BenchCaptureArguments } from "./bench-capture.ts";
+import { benchRelayParts, type BenchRelayArguments } from "./relay-parts.ts";
 import type { BenchSoakArguments } from "./bench-soak.ts";
 import type { BenchReplayArguments } from "./bench-replay.ts";
+import { type Done, examples, json } from "./command-parts.ts";
 import type { GenerateArguments } from "./generate.ts";
 import type { ListArguments } from "./list.ts";
+import { relayCommand, rulesCommand } from "./relay-commands.ts";
 import type { SensorArguments } from "./sensor.ts";
 import type { ServeArguments } from "./serve.ts";
 import type { StressArguments } from "./stress.ts";
 import type { DoctorArguments } from "./doctor.ts";
 import type { TuneArguments } from "./tune.ts";
 
-type Done = (exitCode: number) => void;
-
 const version = (): string =>
   (JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }).version;
 
-const examples = (...lines: string[]): string =>
-  `\nExamples:\n${lines.map((line) => `  $ tapline ${line}`).join("\n")}\n`;
-const json = (): Option => new Option("--json", "one JSON object on stdout, for machines");
 const trafficKinds = ["macsec", "ipsec", "mixed", "tcp"] as const;
 
 function analyzeCommand(done: Done): Command {
@@ -197,6 +195,27 @@ function benchCaptureCommand(done: Done): Command {
     });
 }
 
+function benchRelayCommand(done: Done): Command {
+  return new Command("relay")
+    .description(
+      "how fast multicast is carried and what is lost, by our engines and by others, in namespaces of its own; needs root",
+    )
+    .addOption(new Option("--case <name...>", "only these, beside smcroute").choices(benchRelayParts))
+    .addOption(
+      new Option("--against <peer>", "who else relays").choices(["smcroute", "socat", "all"]).default("smcroute"),
+    )
+    .option("--seconds <time>", "how long each case sends", seconds, 3)
+    .option("--rounds <n>", "interleaved rounds", whole(1, 99), 5)
+    .option("--hashed <n>", "packets of the run whose every byte is read", whole(1, 1e8), 10_000_000)
+    .option("--csv <file>", "write the rates as CSV")
+    .option("--strict", "exit with 1 when a target is missed", false)
+    .addOption(json())
+    .addHelpText("after", examples("bench relay --against all", "bench relay --case xdp tc --rounds 3"))
+    .action(async (options: BenchRelayArguments) => {
+      done(await (await import("./bench-relay.ts")).benchRelay(options));
+    });
+}
+
 function benchSoakCommand(done: Done): Command {
   return new Command("soak")
     .description(
@@ -205,7 +224,9 @@ function benchSoakCommand(done: Done): Command {
     .option("--seconds <time>", "how long", seconds, 1800)
     .option("--every <time>", "how often to look; oftener in a short run", seconds, 10)
     .addOption(new Option("--kind <traffic>", "what travels").choices(["macsec", "mixed"]).default("mixed"))
-    .addOption(new Option("--of <what>", "what of ours is watched").choices(["sensor", "analyze"]).default("sensor"))
+    .addOption(
+      new Option("--of <what>", "what of ours is watched").choices(["sensor", "analyze", "relay"]).default("sensor"),
+    )
     .option("--csv <file>", "write the samples as CSV")
     .addOption(json())
     .action(async (options: BenchSoakArguments) => {
@@ -239,20 +260,9 @@ function benchCommand(done: Done): Command {
     .description("measure; figures of one run, as ratios")
     .addCommand(replay)
     .addCommand(benchCaptureCommand(done))
+    .addCommand(benchRelayCommand(done))
     .addCommand(benchSoakCommand(done))
     .addCommand(micro);
-  bench.addCommand(
-    new Command("relay")
-      .option("--against <peer>")
-      .allowUnknownOption()
-      .allowExcessArguments()
-      .action(() => {
-        bench.error(
-          "error: bench relay is not there yet: relay is measured by nothing so far. bench replay, capture and micro are",
-        );
-      }),
-    { hidden: true },
-  );
   return bench;
 }
 
@@ -336,6 +346,8 @@ export function commands(done: Done): Command {
     .addCommand(analyzeCommand(done))
     .addCommand(serveCommand(done))
     .addCommand(sensorCommand(done))
+    .addCommand(relayCommand(done))
+    .addCommand(rulesCommand(done))
     .addCommand(listCommand(done, "flows"))
     .addCommand(listCommand(done, "gaps"))
     .addCommand(pcapCommand(done))

@@ -10,17 +10,21 @@ export class Started implements Disposable {
   readonly #child: ChildProcess;
   readonly #command: readonly string[];
   readonly ended: Promise<number | null>;
+  /** how much of stdout was given out by line() */
+  #read = 0;
   stdout = "";
   stderr = "";
   /** it has ended */
   over = false;
 
-  constructor(command: readonly [string, ...string[]]) {
+  /** `talks`: it is told things on its stdin, see ask(). */
+  constructor(command: readonly [string, ...string[]], talks = false) {
     this.#command = command;
     const [program, ...args] = command;
-    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
-    child.stdout.setEncoding("utf8").on("data", (text: string) => (this.stdout += text));
-    child.stderr.setEncoding("utf8").on("data", (text: string) => (this.stderr += text));
+    const child = spawn(program, args, { stdio: [talks ? "pipe" : "ignore", "pipe", "pipe"] });
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => (this.stdout += text));
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => (this.stderr += text));
+    child.stdin?.on("error", () => undefined); // it has ended: whoever waits for its answer is told so
     this.#child = child;
     this.ended = new Promise((resolve, reject) => {
       child.on("error", reject).on("close", (code) => {
@@ -43,6 +47,29 @@ export class Started implements Disposable {
       detail: said === "" ? detail : `${detail}: ${said}`,
       command: this.#command.join(" "),
     });
+  }
+
+  /** The next whole line of its stdout. */
+  async line(): Promise<string> {
+    for (;;) {
+      const end = this.stdout.indexOf("\n", this.#read);
+      if (end >= 0) {
+        const line = this.stdout.slice(this.#read, end);
+        this.#read = end + 1;
+        return line;
+      }
+      if (this.over) throw this.failure("it ended without an answer");
+      const heard = Promise.withResolvers<void>();
+      this.#child.stdout?.once("data", heard.resolve);
+      await Promise.race([heard.promise, this.ended.catch(() => undefined)]); // a failure to start is told above
+      this.#child.stdout?.off("data", heard.resolve);
+    }
+  }
+
+  /** Tells it a line and gives the one it answers with. */
+  ask(line: string): Promise<string> {
+    this.#child.stdin?.write(`${line}\n`);
+    return this.line();
   }
 
   kill(signal: NodeJS.Signals): void {

@@ -37,7 +37,9 @@ export const cores = { sender: 0, reader: availableParallelism() > 1 ? 1 : 0 } a
 export const frameBytes = 1442;
 
 /** A program of native/bench/. */
-export function benchProgram(name: "wire_sender" | "capture_ablation"): string {
+export function benchProgram(
+  name: "wire_sender" | "capture_ablation" | "relay_sender" | "relay_sink" | "relay_hash_sink",
+): string {
   const path = fileURLToPath(new URL(`../native/build/${name}`, import.meta.url));
   if (!existsSync(path)) throw new TaplineError("BENCH_NOT_BUILT", { path });
   return path;
@@ -130,7 +132,8 @@ export class Wire implements Disposable {
   }
 }
 
-function ip(...args: string[]): string {
+/** What `ip` says. */
+export function ip(...args: string[]): string {
   const { status, stdout, stderr, error } = spawnSync("ip", args, { encoding: "utf8" });
   if (error !== undefined)
     throw new TaplineError(

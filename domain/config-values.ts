@@ -1,5 +1,6 @@
 // Values that configurations are made of, each with the text a person reads when it is wrong. Texts continue "key: ".
 import { z } from "zod";
+import { parseAddress } from "./ip-address.ts";
 import { durationText, parseDuration } from "./time.ts";
 
 /** Text; a fault names what it must be, never only a pattern. `form` is what the reference page shows as its type. */
@@ -36,6 +37,13 @@ export const host = text(
   253,
   (value) => /^[0-9a-z.-]+$/i.test(value) || /^[0-9a-f:.]*:[0-9a-f:.]*$/i.test(value),
   "an address or a host name, without port",
+);
+
+export const ipAddress = text(
+  "IP address",
+  45,
+  (value) => parseAddress(value) !== undefined,
+  "an IPv4 or IPv6 address",
 );
 
 /** IFNAMSIZ is 16 with its zero; the kernel refuses slashes, colons and spaces. */

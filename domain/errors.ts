@@ -73,6 +73,10 @@ export const catalogue = {
     "{path} cannot be captured too: {detail}",
     "watch fewer interfaces, or use fewer threads for each",
   ),
+  CAPTURE_NOT_ETHERNET: entry(
+    "{path} carries no Ethernet frames (the kernel's type {detail})",
+    "watch the interface that its packets travel on; or save them with tcpdump and analyze the file",
+  ),
   ETHTOOL_NOT_PERMITTED: entry("changing {path} needs CAP_NET_ADMIN", "run as root: sudo tapline tune {path} --apply"),
   ETHTOOL_FAILED: entry("{path} cannot be asked or changed: {detail}", "ethtool {path} shows what its driver can do"),
   TUNE_STATE_UNREADABLE: entry(
@@ -126,7 +130,15 @@ export const catalogue = {
   ),
   CONFIG_NEEDS_RESTART: entry(
     "the new configuration was applied but for {paths}",
-    "restart the sensor for these: systemctl restart tapline-sensor",
+    "restart for these: systemctl restart tapline-sensor, or tapline-relay",
+  ),
+  CONFIG_REFUSED: entry(
+    "the new configuration was not applied: {detail}",
+    "what ran before goes on; correct {path}, look at it with tapline sensor --config {path} --check, and reload",
+  ),
+  SECRET_EXPOSED: entry(
+    "{path} can be {access} by every user of this machine",
+    "chmod 0600 {path}; what others may have read is a secret no more: replace it",
   ),
   ENGINE_MISSING: entry("the native engine does not load: {detail}", "run: make build"),
   TRUTH_UNREADABLE: entry(
@@ -141,13 +153,10 @@ export const catalogue = {
     "{tool} cannot be run: {detail}",
     "install it (apt-get install {tool}), or leave it out with --against none",
   ),
-  BENCH_NEEDS_ROOT: entry(
-    "bench capture makes network namespaces and a veth pair, which needs root",
-    "sudo tapline bench capture",
-  ),
+  BENCH_NEEDS_ROOT: entry("it makes network namespaces and veth pairs, which needs root", "sudo tapline bench …"),
   BENCH_NOT_BUILT: entry(
     "{path} is not built",
-    "cmake -S native -B native/build -G Ninja && ninja -C native/build wire_sender capture_ablation",
+    "cmake -S native -B native/build -G Ninja && ninja -C native/build bench_programs",
   ),
   BENCH_PROCESS_FAILED: entry("{tool} did not do what the measurement needs: {detail}", "run it by hand: {command}"),
   STORE_NOT_FOUND: entry(
@@ -280,6 +289,10 @@ export const catalogue = {
     "the stream for findings does not take them: {detail}",
     "look at its limits and the server's disk: nats stream info {stream}; findings are buffered and tried again",
   ),
+  BUS_UNDELIVERED: entry(
+    "{findings} findings were not delivered when the sensor ended: {detail}",
+    "gaps are in {path} all the same: tapline gaps {path}; conditions are in the log",
+  ),
   BUS_REPORT_TOO_LARGE: entry(
     "a report of {bytes} bytes is more than NATS takes ({limit})",
     "raise max_payload in the server's configuration, or watch fewer interfaces",
@@ -300,6 +313,113 @@ export const catalogue = {
     503,
   ),
   BUS_FAILED: entry("NATS at {servers} failed: {detail}", "it is tried again; the server's log may say more"),
+  // The relay: its rules, its control socket, its plans, and what is wrong while it runs.
+  RELAY_RULES_INVALID: entry(
+    "{path} has {count}:\n{problems}",
+    "nothing was changed; every key of a rule is in docs/reference/relay-rules.md",
+    400,
+  ),
+  RELAY_RULE_UNKNOWN: entry("there is no rule {rule}", "tapline rules list shows their ids{near}", 404),
+  RELAY_PLANNED: entry(
+    "the rules of this node come from the fleet's plan",
+    "change the RelayRule in the cluster; without nats.plan in its configuration a relay takes rules here",
+    409,
+  ),
+  RELAY_STATE_DAMAGED: entry(
+    "{path} is damaged ({detail}): it was kept as {kept}, and {used}",
+    "compare the kept file with `tapline rules list`; delete it when nothing is missing",
+  ),
+  RELAY_STATE_UNWRITABLE: entry(
+    "{path} cannot be written: {detail}",
+    "nothing was changed; check the disk's free space and the folder's permissions",
+    503,
+  ),
+  RELAY_SOCKET_TAKEN: entry(
+    "another relay answers at {path}",
+    "one relay runs on a node; ss -xlp | grep {path} shows which",
+  ),
+  RELAY_SOCKET_FAILED: entry(
+    "the control socket {path} cannot be made: {detail}",
+    "name a place that this process may write to: control.socket",
+  ),
+  RELAY_NOT_RUNNING: entry(
+    "no relay answers at {path}: {detail}",
+    "is `tapline relay` running? Its control.socket is named with --socket",
+  ),
+  CONTROL_REFUSED: entry(
+    "user {uid} (process {pid}) may not ask this relay",
+    "ask as root or as the relay's user, or join the group of control.group",
+    403,
+  ),
+  CONTROL_BAD_QUESTION: entry(
+    "this is no question: {detail}",
+    "docs/reference/relay-control.md shows all of them",
+    400,
+  ),
+  CONTROL_INCOMPLETE: entry(
+    "half a question: its line did not end within {seconds} s",
+    "each question is one line of JSON, with a line feed at its end",
+    408,
+  ),
+  CONTROL_TOO_LONG: entry("the question has more than {most} bytes", "load the rules in parts, without --replace", 413),
+  CONTROL_TOO_MANY: entry("{most} others ask already", "wait a moment", 429),
+  CONTROL_UNFINISHED: entry("the relay ended before it answered", "what was asked may or may not have been done: look"),
+  RELAY_APPLY_FAILED: entry(
+    "the rules could not be programmed: {detail}",
+    "what ran before goes on; it is tried again every few seconds",
+  ),
+  RELAY_ENGINE_MISSING: entry(
+    "{engine} carries nothing on this node: {detail}",
+    "tapline doctor names the right that is missing; or leave it out of engines.allow",
+  ),
+  RELAY_NOT_PINNED: entry(
+    "forwarding ends with this process: {detail}",
+    "mount a BPF file system (mount -t bpf bpf /sys/fs/bpf), restart; or set engines.pin to false",
+  ),
+  RELAY_WAITING: entry(
+    "{count} rules wait: {detail} (the first: {rule})",
+    "they begin by themselves as soon as it changes; tapline rules list shows all of them",
+  ),
+  RELAY_OUTPUT_UNREADY: entry(
+    "{count} outputs cannot send: {detail} (the first: {rule})",
+    "what they should send is dropped and counted until then; ip route get, ip neigh show",
+  ),
+  RELAY_FOREIGN_PROGRAM: entry(
+    "{path} has a program of somebody else ({kind}): {count} rules are carried by {engine} instead",
+    "nothing is wrong; it is slower than it could be. bpftool net shows whose it is",
+  ),
+  RELAY_TUNNEL_MTU: entry(
+    "path {path} to {to} leaves by {interface}, whose MTU {mtu} is too small for packets of {wanted} bytes with {overhead} bytes around them",
+    "raise the MTU of {interface} to {needed}, or let the sources send at most {fits} bytes",
+  ),
+  RELAY_DROPPING: entry(
+    "outputs dropped {packets} packets in the last second: {reason} (the most: {rule})",
+    "tapline rules stats shows them by output",
+  ),
+  RELAY_LOOPING: entry(
+    "{path}: {packets} packets were refused in the last second: {reason}",
+    "they go round: look for another relay that sends them back (tapline rules check of all nodes' files)",
+  ),
+  RELAY_INTRUDERS: entry(
+    "{path}: {packets} tunnel packets were refused in the last second: {reason}",
+    "somebody sends to the tunnel's port who should not, or the two ends of a path differ in key or addresses",
+  ),
+  RELAY_WORKER_DOWN: entry(
+    "the worker of {path} is not running: {detail}",
+    "it is started again; packets of its rules are lost until then. Its last words are in the log",
+  ),
+  RELAY_MEMBERSHIP_FAILED: entry(
+    "{group} could not be joined on {path}: {detail}",
+    "switches that watch memberships will not send it here; sysctl net.ipv4.igmp_max_memberships",
+  ),
+  RELAY_PLAN_REFUSED: entry(
+    "the fleet's plan {generation} was refused: {detail}",
+    "what ran before goes on; the operator's log says what it sent",
+  ),
+  RELAY_PLAN_UNREADABLE: entry(
+    "the fleet's plan {generation} cannot be fetched: {detail}",
+    "what ran before goes on; it is tried again",
+  ),
   PORT_IN_USE: entry(
     "port {port} on {host} is in use",
     "stop the other program, or choose another port: --port, or the configuration file",
@@ -376,14 +496,26 @@ export const catalogue = {
     "it is left alone: use the engine tc there, which shares the interface",
     409,
   ),
-  RELAY_ATTACH_FAILED: entry("no program can be attached: {detail}", "is the interface there, and does its driver support it?", 503),
-  RELAY_FULL: entry("more than the relay was made for: {detail}", "raise its limits and restart it with --uninstall", 507),
+  RELAY_ATTACH_FAILED: entry(
+    "no program can be attached: {detail}",
+    "is the interface there, and does its driver support it?",
+    503,
+  ),
+  RELAY_FULL: entry(
+    "more than the relay was made for: {detail}",
+    "raise its limits and restart it with --uninstall",
+    507,
+  ),
   RELAY_ROOM: entry(
     "what the new rules replace is freed within a second: {detail}",
     "the rest of the plan is in force; apply it again after a second",
     503,
   ),
-  RELAY_NO_RULE: entry("the kernel's engines have no rule {detail}", "tapline rules list shows which engine carries it", 404),
+  RELAY_NO_RULE: entry(
+    "the kernel's engines have no rule {detail}",
+    "tapline rules list shows which engine carries it",
+    404,
+  ),
   NETWORK_NOT_PERMITTED: entry(
     "changing neighbours and addresses needs CAP_NET_ADMIN ({detail})",
     "run as root, or grant it to the process",

@@ -51,6 +51,15 @@ export const processMetrics = {
 export const outcomes = ["unique", "reordered", "duplicate", "late", "lost", "pending", "outliers"] as const;
 export const ledgerStages = ["seen", "ring_drops", "in_flight", "delivered", "decoded", "tracked"] as const;
 
+const connected = gauge("1 while connected to NATS");
+const unsentReports = counter("Reports not sent because NATS was away");
+
+/** What a label tells when there are more values than it may have. */
+export const otherLabel = "other";
+
+/** A table of metrics that say their type. */
+export type TypedMetrics = Readonly<Record<string, TypedMetric<"counter"> | TypedMetric<"gauge">>>;
+
 /**
  * Of a running sensor. Counters start at 0 with its process. The label interface holds at most as many values as
  * `interfaceLabels`; what comes after them is counted as "other".
@@ -83,6 +92,8 @@ export const sensorMetrics = {
   tapline_sensor_lost_packets_total: counter("Numbers lost, by gap", "protocol", "suspect"),
   tapline_sensor_cap_evictions_total: counter("Flows ended because there was no room for more"),
   tapline_sensor_live_write_errors_total: counter("Writes of the files of active flows that failed; each is tried again"),
+  tapline_sensor_spilled_bytes_total: counter("Results that waited in a file beside the database, because it was slower than they came"),
+  tapline_sensor_unread_batches_total: counter("Batches of results that this file did not give back: lost"),
   tapline_sensor_degradation: gauge("1 for the rung of the memory budget's ladder that holds", "rung"),
   tapline_sensor_clock_steps_total: counter("Times the wall clock was set"),
   tapline_sensor_clock_step_seconds: gauge("By how much the wall clock was set in all; times of this run do not have it"),
@@ -93,10 +104,43 @@ export const sensorMetrics = {
   tapline_store_bytes: gauge("Size of the database"),
   tapline_store_waiting_bytes: gauge("Results not written yet"),
   tapline_store_dropped_records_total: counter("Results that could not be kept while nothing could be written", "kind"),
-  tapline_bus_connected: gauge("1 while connected to NATS"),
+  tapline_bus_connected: connected,
   tapline_bus_findings_total: counter("Findings by what became of them", "outcome"),
   tapline_bus_waiting_findings: gauge("Findings not acknowledged yet"),
-  tapline_bus_unsent_reports_total: counter("Reports not sent because NATS was away"),
-} as const satisfies Record<string, TypedMetric<"counter"> | TypedMetric<"gauge">>; // biome-ignore format: a table
+  tapline_bus_unsent_reports_total: unsentReports,
+} as const satisfies TypedMetrics; // biome-ignore format: a table
 
 export const interfaceLabels = 64;
+
+/**
+ * Of a running relay. Counters are the engines': they go on over a restart of its process. The label rule holds as many values as `metrics.rules` of its
+ * configuration allows, those that came first; all others are summed under "other". Reasons are told by interface and engine, not by rule: that is in the API.
+ */
+export const relayMetrics = {
+  tapline_relay_info: gauge("Always 1; says who this is", "node", "version"),
+  tapline_relay_received_packets_total: counter("Packets that came in: passed + matched + refused", "interface", "engine"),
+  tapline_relay_received_bytes_total: counter("Bytes of those packets", "interface", "engine"),
+  tapline_relay_passed_packets_total: counter("Packets that were for no rule", "interface", "engine"),
+  tapline_relay_matched_packets_total: counter("Packets that a rule took", "interface", "engine"),
+  tapline_relay_refused_packets_total: counter("Packets that came for a rule and were not taken", "interface", "engine", "reason"),
+  tapline_relay_ring_dropped_packets_total: counter("Packets dropped because a ring was full", "interface", "engine"),
+  tapline_relay_wanted_packets_total: counter("Packets that outputs wanted to send: sent + dropped", "engine"),
+  tapline_relay_sent_packets_total: counter("Packets sent", "engine"),
+  tapline_relay_sent_bytes_total: counter("Bytes of those packets", "engine"),
+  tapline_relay_dropped_packets_total: counter("Packets that an output wanted to send and did not", "engine", "reason"),
+  tapline_relay_ledger_residue: gauge("What the ledgers of interfaces and outputs cannot account for; 0 once traffic pauses"),
+  tapline_relay_rule_matched_packets_total: counter("Packets that the rule took", "rule"),
+  tapline_relay_rule_sent_packets_total: counter("Packets sent by its outputs", "rule"),
+  tapline_relay_rule_dropped_packets_total: counter("Packets that its outputs wanted to send and did not", "rule"),
+  tapline_relay_rules: gauge("Rules by how they stand", "state"),
+  tapline_relay_hop_packets_total: counter("Tunnel packets and numbers by what became of them, over all paths", "outcome"),
+  tapline_relay_hop_pending: gauge("Numbers missing that are not counted lost yet, over all paths"),
+  tapline_relay_workers: gauge("Processes that carry packets in user space", "state"),
+  tapline_relay_worker_restarts_total: counter("Times one of them was started again"),
+  tapline_relay_pinned: gauge("1 while forwarding would go on without this process"),
+  tapline_relay_plan_generation: gauge("Generation of the plan that runs; 0 for none"),
+  tapline_relay_changes_total: counter("Changes of the rules", "result"),
+  tapline_relay_conditions: gauge("Conditions that hold now", "severity"),
+  tapline_bus_connected: connected,
+  tapline_bus_unsent_reports_total: unsentReports,
+} as const satisfies TypedMetrics; // biome-ignore format: a table

@@ -2,11 +2,18 @@
 // `live: true` marks what a reload applies without losing a packet; everything else needs a restart.
 // docs/reference/sensor-config.md is made from this.
 import { z } from "zod";
-import { cpuList, duration, host, interfaceName, path, port, serverUrl, shortName } from "./config-values.ts";
-import { isLoopback } from "./network.ts";
-import { facilities, severities } from "./severity.ts";
-
-const live = { live: true };
+import {
+  apiSection,
+  exportSection,
+  live,
+  logSection,
+  metricsKeys,
+  natsSection,
+  profilingSection,
+  samePorts,
+  whatever,
+} from "./agent-config.ts";
+import { cpuList, duration, interfaceName, path, shortName } from "./config-values.ts";
 
 const oneOf = ["name", "glob", "driver"] as const;
 const interfaceEntry = z
@@ -106,94 +113,15 @@ const retention = z.strictObject({
     .describe("when the database is larger, the oldest are deleted"),
 });
 
-const logins = ["credentialsFile", "userFile", "tokenFile", "nkeySeedFile"] as const;
-const natsUrl = serverUrl(["nats", "tls"]);
-const nats = z
-  .strictObject({
-    url: z
-      .union([natsUrl, z.array(natsUrl).min(1).max(16)])
-      .prefault("nats://127.0.0.1:4222")
-      .transform((value) => (typeof value === "string" ? [value] : value))
-      .meta({ form: "URL or list of URLs", description: "servers of one NATS cluster" }),
-    fleet: shortName.default("default").describe("the cluster's name; fleets can share a NATS"),
-    pool: shortName.default("default").describe("the group of sensors that this one belongs to"),
-    credentialsFile: path.optional().describe("a .creds file: JWT and nkey seed"),
-    userFile: path.optional().describe("a file that holds user:password on one line"),
-    tokenFile: path.optional().describe("a file that holds the token"),
-    nkeySeedFile: path.optional().describe("a file that holds the nkey seed"),
-    tls: z
-      .strictObject({
-        caFile: path.optional().describe("certificates of the authorities to trust, PEM"),
-        certFile: path.optional().describe("this sensor's certificate, PEM"),
-        keyFile: path.optional().describe("its key, PEM"),
-      })
-      .refine((tls) => (tls.certFile === undefined) === (tls.keyFile === undefined), {
-        error: "needs certFile and keyFile together, or neither",
-      })
-      .optional()
-      .describe("TLS to the servers; absent: what they ask for"),
-    buffer: z
-      .strictObject({
-        findings: z.int().min(1).max(10_000_000).default(100_000).describe("findings kept while NATS is away, at most"),
-        MiB: z
-          .int()
-          .min(1)
-          .max(4096)
-          .default(16)
-          .describe("their memory, at most; the oldest go first, and are counted"),
-      })
-      .prefault({}),
-  })
-  .superRefine((value, context) => {
-    const given = logins.filter((key) => value[key] !== undefined);
-    for (const key of given.slice(1))
-      context.addIssue({
-        code: "custom",
-        path: [key],
-        message: `is a second way to log in beside ${given[0]}: keep one`,
-      });
-  });
-
-const api = z
-  .strictObject({
-    enabled: z.boolean().default(true).describe("false: no REST API"),
-    host: host.default("127.0.0.1").describe("address to listen on; other than loopback needs tokenFile"),
-    port: port.default(3001).describe("port of the REST API"),
-    tokenFile: path.optional().describe("a file that holds the bearer token, 16 characters or more"),
-  })
-  .refine((value) => !value.enabled || value.tokenFile !== undefined || isLoopback(value.host), {
-    path: ["tokenFile"],
-    error: "is needed: api.host is not a loopback address, and others could ask",
-  });
-
-const log = z.strictObject({
-  level: z.enum(severities).default("info").describe("the least urgent severity that is logged"),
-  facilities: z
-    .partialRecord(z.enum(facilities), z.enum(severities))
-    .default({})
-    .meta({ form: "facility: severity", description: `another level for one part: ${facilities.join(", ")}` }),
-  format: z
-    .enum(["json", "text"])
-    .optional()
-    .describe("absent: text when standard error is a terminal, else json, one object a line"),
+const nats = natsSection("sensor", {
+  pool: shortName.default("default").describe("the group of sensors that this one belongs to"),
+  buffer: z
+    .strictObject({
+      findings: z.int().min(1).max(10_000_000).default(100_000).describe("findings kept while NATS is away, at most"),
+      MiB: z.int().min(1).max(4096).default(16).describe("their memory, at most; the oldest go first, and are counted"),
+    })
+    .prefault({}),
 });
-
-/** The checks below run, and so are written, for a configuration that may have other faults: all are told at once. */
-const whatever = { when: ({ value }: { value: unknown }) => typeof value === "object" && value !== null };
-
-/** All listen on one machine. */
-const portOwners = ["api", "metrics", "profiling"] as const;
-type Ports = { [owner in (typeof portOwners)[number]]?: { port?: unknown; enabled?: unknown } | undefined };
-function samePorts(config: Ports, context: z.RefinementCtx): void {
-  const taken = new Map<unknown, string>();
-  for (const owner of portOwners) {
-    const { port: number, enabled } = config[owner] ?? {};
-    if (typeof number !== "number" || number === 0 || enabled === false) continue;
-    const other = taken.get(number);
-    if (other === undefined) taken.set(number, owner);
-    else context.addIssue({ code: "custom", path: [owner, "port"], message: `is ${number}, as ${other}.port` });
-  }
-}
 
 interface Memory {
   capture?: { ring?: { blockKiB?: unknown; blocks?: unknown }; threads?: unknown };
@@ -252,28 +180,11 @@ export const sensorConfig = z
       .prefault({})
       .meta(live),
     nats: nats.optional().describe("reports, findings and queries over NATS; absent: none"),
-    api: api.prefault({}),
-    metrics: z
-      .strictObject({
-        host: host.default("127.0.0.1").describe("address to listen on"),
-        port: port.default(9464).describe("port of /metrics, /healthz and /readyz"),
-      })
-      .prefault({}),
-    profiling: z
-      .strictObject({ port: port.default(6060).describe("port of /debug, on 127.0.0.1 only") })
-      .optional()
-      .describe("CPU profiles, heap snapshots, time per stage; absent: off"),
-    log: log.prefault({}).meta(live),
-    export: z
-      .strictObject({
-        otlp: z
-          .strictObject({
-            endpoint: serverUrl(["http", "https"]).describe("an OpenTelemetry collector, OTLP over HTTP"),
-          })
-          .optional()
-          .describe("traces of start-up, queries and flushes; absent: none"),
-      })
-      .prefault({}),
+    api: apiSection(3001).prefault({}),
+    metrics: z.strictObject(metricsKeys(9464)).prefault({}),
+    profiling: profilingSection,
+    log: logSection.prefault({}).meta(live),
+    export: exportSection.prefault({}),
   })
   .superRefine(samePorts, whatever)
   .superRefine(ringsFit, whatever)

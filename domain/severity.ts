@@ -15,5 +15,6 @@ export const facilities = [
   "relay",
   "operator",
   "console",
+  "stats", // what is counted, once a second
 ] as const;
 export type Facility = (typeof facilities)[number];

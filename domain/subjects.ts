@@ -61,6 +61,31 @@ export const everyFinding = (fleet: string): string => `tapline.${fleetToken(fle
 /** The JetStream stream that keeps a fleet's findings. */
 export const findingStream = (fleet: string): string => `TAPLINE-FINDINGS-${fleetToken(fleet)}`;
 
+/** Where a relay runs: one on a node. */
+export type RelayPlace = Pick<SensorPlace, "fleet" | "node">;
+
+const belowRelay = ({ fleet, node }: RelayPlace, kind: string): string =>
+  `tapline.${fleetToken(fleet)}.${kind}.${nameToken(node)}`;
+/** Reports of relays, every second. */
+export const relayReportSubject = (place: RelayPlace): string => belowRelay(place, "report.relay");
+/** Questions to one relay. No pool can be named `$relay`. */
+export const relayQuerySubject = (place: RelayPlace): string => belowRelay(place, "query.$relay");
+export const relayInboxPrefix = (place: RelayPlace): string => `_INBOX.${belowRelay(place, "relay")}`;
+
+/** The key-value bucket with a key for each node, and the object store beside it with the plans themselves. */
+export function planBucket(fleet: string): string {
+  const token = fleetToken(fleet);
+  // NATS takes no other letters in the name of a bucket.
+  if (token.includes("%"))
+    throw new TaplineError("BUS_BAD_NAME", {
+      name: fleet,
+      detail: "a bucket's name has letters, digits, - and _ only",
+    });
+  return `tapline-plans-${token}`;
+}
+/** A key may not hold "%". */
+export const planKey = (node: string): string => nameToken(node).replaceAll("%", "=");
+
 export interface SensorSubject extends SensorPlace {
   readonly kind: "report" | "finding" | "query";
 }

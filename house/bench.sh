@@ -8,13 +8,14 @@ bin/tapline bench micro
 
 echo
 if [[ $(id -u) -eq 0 ]]; then
-  ninja -C native/build wire_sender capture_ablation >build/ninja-bench.log
+  ninja -C native/build bench_programs >build/ninja-bench.log
   bin/tapline bench capture --against all --csv build/bench/capture.csv --svg build/bench/capture.svg
   bin/tapline bench capture --full-rate
   bin/tapline bench capture --memory
   bin/tapline bench capture --ablation
+  bin/tapline bench relay --against all --csv build/bench/relay.csv
 else
-  echo "Live capture: not measured. It makes network namespaces, and needs root."
+  echo "Live capture and relay: not measured. It makes network namespaces, and needs root."
 fi
 
 echo; echo "Pacing: the capture's own gaps, and a fixed rate (promised: p99 under 1 ms; within 1 %)."

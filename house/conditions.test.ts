@@ -1,4 +1,4 @@
-// docs/reference/conditions.md has every condition that a sensor can raise, and none that it cannot. What can be raised is read from the code that raises it.
+// docs/reference/conditions.md has every condition that a sensor or a relay can raise, and none that they cannot. What can be raised is read from the code that raises it.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -20,6 +20,10 @@ const rows = [...page.matchAll(/^\| `([A-Z_]+)` \|(.*)\|(.*)\|(.*)\|$/gm)];
 /** A capture's problem with an interface, the store's failures and the bus's become conditions under their own codes. */
 const sources = [
   "sensor/holding.ts",
+  "relay/holding.ts",
+  "relay/kept-file.ts",
+  "relay/programme.ts",
+  "sensor/watched.ts",
   "store/failure.ts",
   ...filesOf("bus", /\.ts$/),
   ...filesOf("native/src/capture", /^(?:port|member|ring|fanout|filter)\.cc$/),

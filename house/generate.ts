@@ -3,7 +3,14 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fieldSchema, fieldsOf } from "#domain/config-fields.ts";
 import { catalogue } from "#domain/errors.ts";
 import { findingBatch } from "#domain/finding.ts";
-import { apiMetrics, interfaceLabels, processMetrics, runMetrics, sensorMetrics } from "#domain/metrics.ts";
+import {
+  apiMetrics,
+  interfaceLabels,
+  processMetrics,
+  relayMetrics,
+  runMetrics,
+  sensorMetrics,
+} from "#domain/metrics.ts";
 import {
   blindRecord,
   cellCount,
@@ -30,7 +37,7 @@ import {
   undecodableReasons,
   untrackedReasons,
 } from "#domain/vocabulary.ts";
-import { fieldsOfMessage } from "./message-fields.ts";
+import { cell, configTable, fieldTable, relayPages } from "./relay-reference.ts";
 
 const root = new URL("..", import.meta.url);
 const checking = process.argv.includes("--check");
@@ -113,7 +120,6 @@ write(
   ].join("\n")}\n}  // namespace tapline\n`,
 );
 
-const cell = (text: string): string => text.replaceAll("|", "\\|").replaceAll(/\{(\w+)\}/g, "*$1*");
 write(
   "docs/reference/errors.md",
   `<!-- Generated from domain/errors.ts by \`make generate\`. Do not edit. -->
@@ -138,21 +144,9 @@ write(
 A key that is not in this table is refused. Durations have a unit: \`500ms\`, \`2s\`, \`5m\`, \`1h\`, \`7d\`.
 *Reload* says what a change needs: SIGHUP, without losing a packet, or a restart.
 
-| key | value | default | reload | meaning |
-|---|---|---|---|---|
-${fieldsOf(fieldSchema(sensorConfig))
-  .map(
-    (field) =>
-      `| \`${field.path}\` | ${cell(field.form)} | ${field.default === "absent" || field.default === "required" ? field.default : `\`${field.default}\``} | ${field.live ? "SIGHUP" : "restart"} | ${cell(field.meaning)} |`,
-  )
-  .join("\n")}
+${configTable(fieldsOf(fieldSchema(sensorConfig)))}
 `,
 );
-
-const fieldTable = (schema: Parameters<typeof fieldsOfMessage>[0]): string =>
-  `| field | form | meaning |\n|---|---|---|\n${fieldsOfMessage(schema)
-    .map(({ path, form, meaning }) => `| \`${path}\` | ${cell(form)} | ${cell(meaning)} |`)
-    .join("\n")}`;
 
 write(
   "docs/reference/report.md",
@@ -195,13 +189,18 @@ write(
   `<!-- Generated from domain/metrics.ts by \`make generate\`. Do not edit. -->
 # Metrics
 
-For Prometheus. Every label has a closed list of values (\`interface\`: ${interfaceLabels} names, what comes after them is \`other\`); reasons and outcomes are those of
+For Prometheus. Every label has a closed list of values (\`interface\`: ${interfaceLabels} names, \`rule\`: as many as the relay's \`metrics.rules\` allows; what comes after them is \`other\`); reasons and outcomes are those of
 [semantics.md](../semantics.md).
 
 ## Of a running sensor
 At \`/metrics\` of its metrics port (9464). Counters start at 0 with the process.
 
 ${metricTable(sensorMetrics, "gauge")}
+
+## Of a running relay
+At \`/metrics\` of its metrics port (9465). Counters are the engines': they go on over a restart of the relay's process.
+
+${metricTable(relayMetrics, "gauge")}
 
 ## Of the process itself
 On the same port.
@@ -215,3 +214,5 @@ ${metricTable(runMetrics, "gauge")}
 ${metricTable(apiMetrics, "histogram").split("\n").slice(2).join("\n")}
 `,
 );
+
+for (const [path, text] of Object.entries(relayPages)) write(path, text);

@@ -3,5 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p build/bench
-ninja -C native/build wire_sender > build/ninja-bench.log
+ninja -C native/build bench_programs > build/ninja-bench.log
 exec bin/tapline bench soak --seconds "${SOAK_SECONDS:-1800}" --csv build/bench/soak.csv "$@"

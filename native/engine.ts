@@ -236,6 +236,15 @@ export interface HostProbe {
   };
 }
 
+/** The process at the other end of a UNIX socket, as it was when it connected. */
+export interface Peer {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** supplementary ones */
+  readonly groups: readonly number[];
+}
+
 export interface Engine {
   /** Throws an Error whose `code` is one of domain/errors.ts, as the three below do. Blocks for as long as the driver takes: milliseconds, or a link reset. */
   ethtool(interfaceName: string): Ethtool;
@@ -245,10 +254,14 @@ export interface Engine {
   setFeatures(interfaceName: string, values: Readonly<Record<string, boolean>>): void;
   /** Sends one frame over the loopback interface; opens sockets that take nothing, and closes them. */
   probe(): HostProbe;
+  /** Unmaps the program's text; what is run again is mapped again. For when starting is over (native/src/host/own_text.h). */
+  releaseText(): number;
   analyze(options: AnalyzeOptions): Analysis;
   capture(options: CaptureOptions): Capture;
   /** Calls with all interfaces, soon and after every change, until stopped; keeps the process alive as long. */
   watchLinks(onChange: (links: readonly Link[]) => void): { stop(): void };
+  /** Of a connected UNIX socket, by its descriptor; null when it is none. */
+  peer(descriptor: number): Peer | null;
   generate(options: GenerateOptions): Generation;
   /** Blocks; for `tapline bench micro` only. */
   micro(rounds: number): MicroResult[];

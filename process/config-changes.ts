@@ -28,3 +28,19 @@ export function configChanges<S extends z.ZodType>(schema: S, before: z.output<S
   compare(fieldSchema(schema), "", before, after, false);
   return { live, restart };
 }
+
+/** What runs now: the new configuration with the old values of what needs a restart. */
+export function kept<Config>(running: Config, next: Config, restart: readonly string[]): Config {
+  const merged = structuredClone(next);
+  for (const path of restart) {
+    const keys = path.split(".");
+    const last = keys.pop() ?? "";
+    const at = (config: Config): Record<string, unknown> =>
+      keys.reduce(
+        (section, key) => section[key] as Record<string, unknown>,
+        config as unknown as Record<string, unknown>,
+      );
+    at(merged)[last] = at(running)[last];
+  }
+  return merged;
+}

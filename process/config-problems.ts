@@ -98,3 +98,11 @@ export function issueTexts(issue: Issue, fields: FieldSchema): IssueText[] {
     return branch(issue).flatMap((below) => issueTexts({ ...below, path: [...issue.path, ...below.path] }, fields));
   return [{ path: issue.path, text: words(issue, fieldAt(fields, issue.path)) }];
 }
+
+/** interfaces[1].exclude */
+const pathText = (path: readonly PropertyKey[]): string =>
+  path.map((key, i) => (typeof key === "number" ? `[${key}]` : `${i === 0 ? "" : "."}${String(key)}`)).join("");
+
+/** "path: what is wrong"; without a path for the whole. */
+export const issueLine = ({ path, key, text }: IssueText): string =>
+  path.length === 0 && key === undefined ? text : `${pathText(key === undefined ? path : [...path, key])}: ${text}`;

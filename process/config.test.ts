@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { TaplineError } from "#domain/errors.ts";
+import { relayConfig } from "#domain/relay-config.ts";
 import { sensorConfig } from "#domain/sensor-config.ts";
 import { configChanges } from "./config-changes.ts";
 import { loadConfig, parseConfig } from "./config.ts";
@@ -74,6 +75,29 @@ test("the sample is the least configuration, and still loads with every optional
     profiling: { port: 6060 },
     log: { facilities: { capture: "debug", bus: "warning" }, format: "json" },
     export: { otlp: { endpoint: "http://127.0.0.1:4318" } },
+  });
+});
+
+test("the relay's sample is the empty configuration, and still loads with every optional line uncommented", async () => {
+  const read = async (text: string) => {
+    writeFileSync(file, text);
+    return await loadConfig(file, relayConfig);
+  };
+  const sample = readFileSync(new URL("../deploy/relay.yaml", import.meta.url), "utf8");
+  expect(await read(sample)).toEqual(await read("{}"));
+  const whole = sample.replaceAll(/^( *)# (?=[a-zA-Z]+:( |$))/gm, "$1").replaceAll(/^# {3}(?=\w)/gm, "  ");
+  expect(await read(whole)).toMatchObject({
+    name: "edge-1",
+    control: { group: 990 },
+    nats: {
+      fleet: "default",
+      plan: { publicKeyFile: "/etc/tapline/operator.pem" },
+      tls: { caFile: "/etc/tapline/ca.pem" },
+    },
+    api: { port: 3002, tokenFile: "/etc/tapline/token" },
+    metrics: { port: 9465, rules: 100 },
+    profiling: { port: 6061 },
+    log: { facilities: { stats: "warning" }, format: "json" },
   });
 });
 

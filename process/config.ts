@@ -4,9 +4,9 @@ import { isMap, isScalar, LineCounter, type Node, type Pair, parseDocument } fro
 import type { z } from "zod";
 import { fieldSchema } from "#domain/config-fields.ts";
 import { TaplineError } from "#domain/errors.ts";
-import { issueTexts } from "./config-problems.ts";
+import { issueLine, issueTexts } from "./config-problems.ts";
 
-const mostBytes = 1 << 20;
+const usualBytes = 1 << 20;
 
 interface Problem {
   /** place in the text, in characters */
@@ -15,12 +15,12 @@ interface Problem {
 }
 
 export async function loadConfig<S extends z.ZodType>(path: string, schema: S): Promise<z.output<S>> {
-  const bytes = await read(path);
+  const bytes = await read(path, usualBytes);
   const fail = (problems: readonly string[]): never => {
     const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
     throw new TaplineError("CONFIG_INVALID", { path, count, problems: problems.map((line) => `  ${line}`).join("\n") });
   };
-  if (bytes.length > mostBytes) return fail([`${path}: is larger than 1 MiB: is this the right file?`]);
+  if (bytes.length > usualBytes) return fail([`${path}: is larger than 1 MiB: is this the right file?`]);
   const text = utf8(bytes);
   if (text === undefined) return fail([`${path}: is not UTF-8 text`]);
   const parsed = parseConfig(text, schema);
@@ -28,7 +28,7 @@ export async function loadConfig<S extends z.ZodType>(path: string, schema: S): 
   return fail(parsed.problems.map((problem) => `${path}:${problem}`));
 }
 
-async function read(path: string): Promise<Uint8Array> {
+async function read(path: string, mostBytes: number): Promise<Uint8Array> {
   const unreadable = (detail: string, cause?: unknown): TaplineError =>
     new TaplineError("CONFIG_UNREADABLE", { path, detail }, { cause });
   try {
@@ -88,13 +88,7 @@ export function parseConfig<S extends z.ZodType>(text: string, schema: S): Parse
   return told(
     result.error.issues
       .flatMap((issue) => issueTexts(issue, fields))
-      .map(({ path, key, text: wrong }) => ({
-        at: positionOf(document.contents, path, key),
-        text:
-          path.length === 0 && key === undefined
-            ? wrong
-            : `${pathText(key === undefined ? path : [...path, key])}: ${wrong}`,
-      })),
+      .map((wrong) => ({ at: positionOf(document.contents, wrong.path, wrong.key), text: issueLine(wrong) })),
   );
 }
 
@@ -104,10 +98,6 @@ function syntaxText(code: string, message: string): string {
   if (code === "MULTIPLE_DOCS") return "a second document starts here (---): one file is one configuration";
   return message.replaceAll(/\s+/g, " ");
 }
-
-/** interfaces[1].exclude */
-const pathText = (path: readonly PropertyKey[]): string =>
-  path.map((key, i) => (typeof key === "number" ? `[${key}]` : `${i === 0 ? "" : "."}${String(key)}`)).join("");
 
 /** Of the key where it is the key that is wrong; else of the value; of the nearest thing around it when it is missing. */
 function positionOf(contents: Node | null, path: readonly PropertyKey[], key: string | undefined): number {

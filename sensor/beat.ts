@@ -1,8 +1,8 @@
 // Once a second: the engine's figures become the report, the metrics, the run's checkpoint, conditions, and a step on the memory ladder;
 // every five seconds a line of statistics. Reading never changes a count.
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Stream } from "#api/stream.ts";
 import type { CaptureFigures } from "#domain/analysis.ts";
+import type { TaplineError } from "#domain/errors.ts";
 import type { PinningReport } from "#domain/pinning.ts";
 import type { ReportedInterface, SensorReport } from "#domain/report.ts";
 import type { SensorPlace } from "#domain/subjects.ts";
@@ -11,19 +11,19 @@ import type { Losses } from "#host/losses.ts";
 import type { Running } from "#host/pinning-view.ts";
 import type { Pinner } from "#host/pinner.ts";
 import type { Capture } from "#native/engine.ts";
+import { Conditions } from "#process/conditions.ts";
+import { everySecond, secondMs } from "#process/every-second.ts";
 import type { Logs } from "#process/log.ts";
 import { version } from "#process/version.ts";
 import type { StoreWriter } from "#store/writer.ts";
 import { Budget, type Configured } from "./budget.ts";
-import { Conditions } from "./conditions.ts";
 import type { Fleet } from "./fleet.ts";
 import { holding } from "./holding.ts";
 import { liveSummary } from "./live-summary.ts";
 import { foldRemoved, rate, reportInterfaces, reportProtocols, sum } from "./report.ts";
 import type { Results } from "./results.ts";
 import type { Refused } from "./watched.ts";
-import type { SensorMetrics } from "./metrics.ts";
-import { showFigures } from "./show-figures.ts";
+import { showFigures, type SensorMetrics } from "./show-figures.ts";
 import { tell, type Hearers } from "./telling.ts";
 
 export interface BeatOptions {
@@ -37,6 +37,8 @@ export interface BeatOptions {
   readonly figures: () => CaptureFigures | null;
   /** interfaces that the capture would not take */
   readonly refused: () => readonly Refused[];
+  /** why the configuration in the file does not run */
+  readonly refusal: () => TaplineError | undefined;
   readonly store: StoreWriter;
   readonly database: string;
   readonly pinner: Pinner;
@@ -52,7 +54,6 @@ export interface BeatOptions {
   readonly alive: () => void;
 }
 
-const beatMs = 1000;
 const statisticsEvery = 5;
 /** It reads many small files of the kernel. */
 const pinningEvery = 5;
@@ -82,7 +83,7 @@ export class Beat {
   }
 
   start(): void {
-    this.#beating = this.#go(this.#ending.signal);
+    this.#beating = everySecond(() => this.#once(), this.#ending.signal);
   }
 
   /** Ends with a last report. */
@@ -120,16 +121,6 @@ export class Beat {
     return reportInterfaces(figures, this.#before?.figures, ns, losses);
   }
 
-  async #go(signal: AbortSignal): Promise<void> {
-    let due = performance.now();
-    while (!signal.aborted) {
-      this.#once();
-      // A beat that came late does not make the next ones come in a heap.
-      due = Math.max(due + beatMs, performance.now() + beatMs / 2);
-      await sleep(due - performance.now(), undefined, { signal }).catch(() => undefined);
-    }
-  }
-
   /** A figure that cannot be read must not end the capture. */
   #once(): void {
     try {
@@ -161,17 +152,26 @@ export class Beat {
         settings: (this.#budget as Budget).settings,
         pinning: this.#pinning,
         refused: this.#options.refused(),
+        refusal: this.#options.refusal(),
       }),
       ns,
     );
     for (const change of changes) tell(hearers, change);
-    this.report = this.#report(figures, ns);
+    const interfaces = reportInterfaces(
+      figures,
+      this.#before?.figures,
+      Number(ns - (this.#before?.ns ?? ns)),
+      this.#options.losses,
+    );
+    this.report = this.#report(figures, ns, interfaces);
     showFigures(metrics, {
       report: this.report,
       gaps: results.gaps,
       blindSeconds: results.blindSeconds,
-      interfaces: [...this.interfaces()],
+      interfaces,
       liveWriteErrors: figures.liveWriteErrors,
+      spilledBytes: figures.spilledBytes,
+      unreadBatches: figures.unreadBatches,
       rung,
       store: storeState,
       fleet,
@@ -203,9 +203,8 @@ export class Beat {
     if (this.#budget) this.#options.capture.setLimits(this.#budget.settings);
   }
 
-  #report(figures: CaptureFigures, ns: bigint): SensorReport {
+  #report(figures: CaptureFigures, ns: bigint, interfaces: SensorReport["interfaces"]): SensorReport {
     const { place, run, startedNs, losses, results, fleet, store } = this.#options;
-    const between = Number(ns - (this.#before?.ns ?? ns));
     const state = store.state();
     const { accepted = 0, acknowledged = 0, waiting = 0, overflowed = 0 } = fleet?.findings.figures ?? {};
     return {
@@ -216,8 +215,8 @@ export class Beat {
       time: timeText(ns),
       started: timeText(startedNs),
       sequence: ++this.#sequence,
-      interval_ms: beatMs,
-      interfaces: foldRemoved(reportInterfaces(figures, this.#before?.figures, between, losses)),
+      interval_ms: secondMs,
+      interfaces: foldRemoved(interfaces),
       softnet: losses.softnet(),
       protocols: reportProtocols(figures.protocols),
       flows: { live: figures.liveFlows, total: figures.flows, cap_evictions: figures.capEvictions },

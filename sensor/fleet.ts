@@ -1,13 +1,14 @@
 // The sensor on NATS: reports, findings and answers to the fleet's questions, over one connection. Loaded only when it is configured.
 import { randomUUID } from "node:crypto";
-import { Conditions as BusConditions, type Told } from "#bus/conditions.ts";
+import { Conditions as BusConditions } from "#bus/conditions.ts";
+import { configuredAccess } from "#bus/configured.ts";
 import { BusConnection } from "#bus/connection.ts";
 import { FindingPublisher } from "#bus/findings.ts";
 import { type Answer, QueryService } from "#bus/queries.ts";
 import { ReportPublisher } from "#bus/reports.ts";
 import type { SensorConfig } from "#domain/sensor-config.ts";
-import { inboxPrefix, type SensorPlace } from "#domain/subjects.ts";
-import type { Change } from "./conditions.ts";
+import { inboxPrefix, querySubject, reportSubject, type SensorPlace } from "#domain/subjects.ts";
+import { asWarning, type Change } from "#process/conditions.ts";
 
 type NatsConfig = NonNullable<SensorConfig["nats"]>;
 
@@ -20,13 +21,6 @@ export interface FleetOptions {
   readonly answer: ((path: string) => Promise<Answer>) | undefined;
 }
 
-const credentialKinds = {
-  credentialsFile: "creds",
-  userFile: "user",
-  tokenFile: "token",
-  nkeySeedFile: "nkey",
-} as const;
-
 const streamBytes = 2 ** 30;
 
 export class Fleet {
@@ -38,30 +32,24 @@ export class Fleet {
   readonly queries: QueryService | undefined;
 
   constructor(config: NatsConfig, { place, version, nowNs, tell, answer }: FleetOptions) {
-    this.conditions = new BusConditions(nowNs, (told) => tell(change(told)));
-    const key = (Object.keys(credentialKinds) as (keyof typeof credentialKinds)[]).find(
-      (name) => config[name] !== undefined,
-    );
+    this.conditions = new BusConditions(nowNs, (told) => tell(asWarning(told)));
     this.connection = new BusConnection({
-      servers: config.url,
+      ...configuredAccess(config),
       name: `tapline sensor ${place.node}`,
       inboxPrefix: inboxPrefix(place),
       conditions: this.conditions,
       now: nowNs,
-      ...(key === undefined ? {} : { credentials: { kind: credentialKinds[key], path: config[key] ?? "" } }),
-      ...(config.tls === undefined
-        ? {}
-        : { tls: { ca: config.tls.caFile, cert: config.tls.certFile, key: config.tls.keyFile } }),
     });
     const parts = { connection: this.connection, conditions: this.conditions, place };
-    this.reports = new ReportPublisher(parts.connection, parts.conditions, place);
+    this.reports = new ReportPublisher(parts.connection, parts.conditions, reportSubject(place));
     this.findings = new FindingPublisher({
       ...parts,
       run: this.run,
       limits: { count: config.buffer.findings, bytes: config.buffer.MiB * 2 ** 20 },
       stream: { maxBytes: streamBytes },
     });
-    this.queries = answer && new QueryService({ connection: this.connection, place, version, answer });
+    const service = { name: "tapline-sensor", subject: querySubject(place), metadata: { ...place } };
+    this.queries = answer && new QueryService({ connection: this.connection, service, version, answer });
   }
 
   readonly drain = async (): Promise<void> => {
@@ -70,9 +58,3 @@ export class Fleet {
     await this.connection.drain(1000);
   };
 }
-
-/** Without NATS the sensor does its work all the same: nothing about it is worse than a warning. */
-const change = ({ state, about, error: { code, message, hint }, since }: Told): Change => ({
-  state,
-  condition: { code, subject: about, severity: "warning", message, hint, sinceNs: since },
-});

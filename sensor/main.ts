@@ -1,18 +1,7 @@
-// `tapline sensor`: configuration → parts → running until a signal → drained.
-import { Registry } from "prom-client";
-import { sensorConfig, type SensorConfig } from "#domain/sensor-config.ts";
-import { TaplineError } from "#domain/errors.ts";
-import { configChanges } from "#process/config-changes.ts";
-import { loadConfig } from "#process/config.ts";
-import { createHealth } from "#process/health.ts";
-import { createLogs } from "#process/log.ts";
-import { startMetrics } from "#process/metrics.ts";
-import { createNotify } from "#process/notify.ts";
-import { ownMetrics } from "#process/own-metrics.ts";
-import { startProfiling } from "#process/profiling.ts";
-import { createShutdown } from "#process/shutdown.ts";
-import { startTraces, traced } from "#process/traces.ts";
-import { version } from "#process/version.ts";
+// `tapline sensor`: its configuration, and the running sensor that it becomes.
+import { sensorConfig } from "#domain/sensor-config.ts";
+import { engine } from "#native/engine.ts";
+import { runAgent } from "#process/agent.ts";
 import { startSensor } from "./sensor.ts";
 
 export interface SensorArguments {
@@ -20,94 +9,11 @@ export interface SensorArguments {
   readonly require: boolean;
 }
 
-export async function runSensor({ config: path, require }: SensorArguments): Promise<number> {
-  process.umask(0o077); // what was captured is nobody else's
-  let config: SensorConfig = await loadConfig(path, sensorConfig);
-  const logs = createLogs(config.log);
-  const log = logs.facility("process");
-  const health = createHealth();
-  let running = false;
-  const reloads = { applied: 0, refused: 0 };
-  health.ready("start", () => ({ ok: running, detail: running ? "done" : "still starting" }));
-  const notify = createNotify({ environment: process.env, log, alive: () => health.liveness().ok });
-  using shutdown = createShutdown({
-    log,
-    exitNow: (code) => void logs.close(500).then(() => process.exit(code)),
-    notify: (turn) => (turn === "reloaded" ? notify.ready("running") : notify[turn]()),
+export const runSensor = ({ config, require }: SensorArguments): Promise<never> =>
+  runAgent({
+    kind: "sensor",
+    config,
+    schema: sensorConfig,
+    releaseText: () => engine().releaseText(),
+    start: (first, context) => startSensor(first, { ...context, require }),
   });
-  shutdown.part({ name: "notify", close: (signal) => notify.close(signal), deadlineMs: 1000 });
-  log.notice("started", { version, config: path, pid: process.pid });
-  try {
-    const { endpoint } = config.export.otlp ?? {};
-    const traces = await startTraces({ endpoint, service: "tapline-sensor", version, attributes: {}, log });
-    shutdown.part({ name: "traces", close: (signal) => traces.close(signal), deadlineMs: 3000 });
-    const registry = new Registry();
-    const stopMeasuring = ownMetrics(registry, {
-      logs: () => logs.counts(),
-      tracesLost: () => traces.lost(),
-      reloads: () => reloads,
-    });
-    const failed = (asked: string, error: unknown): void => log.error("failed to answer", { path: asked, error });
-    const metrics = await startMetrics({ ...config.metrics, registry, health, failed });
-    shutdown.part({
-      name: "metrics",
-      deadlineMs: 1000,
-      close: async (signal) => {
-        stopMeasuring();
-        await metrics.close(signal);
-      },
-    });
-    const context = { logs, health, registry, shutdown, require };
-    const sensor = await traced("start", {}, () => startSensor(config, context));
-    if (config.profiling) {
-      const profiling = await startProfiling({ port: config.profiling.port, stages: () => sensor.stages(), log });
-      shutdown.part({ name: "profiling", close: (signal) => profiling.close(signal), deadlineMs: 1000 });
-      log.warning("profiling is open to this machine", { url: profiling.url });
-    }
-    running = true;
-    notify.ready("running");
-    shutdown.onReload(async () => {
-      reloads.refused++; // until it is over
-      const next = await loadConfig(path, sensorConfig);
-      const { live, restart } = configChanges(sensorConfig, config, next);
-      if (live.length > 0) await sensor.change(next);
-      if (restart.length > 0)
-        log.warning("left for a restart", {
-          error: new TaplineError("CONFIG_NEEDS_RESTART", { paths: restart.join(", ") }),
-        });
-      reloads.refused--;
-      reloads.applied++;
-      log.notice("reloaded the configuration", { applied: live, restart });
-      // What needs a restart still differs from what runs: the next reload says so again.
-      config = kept(config, next, restart);
-    });
-  } catch (error) {
-    // A signal that came while it started is no failure.
-    if (!shutdown.signal.aborted) {
-      shutdown.stop("failed to start", error);
-      await shutdown.ended;
-      await logs.close();
-      throw error;
-    }
-  }
-  const code = await shutdown.ended;
-  await logs.close();
-  // What missed its deadline must not keep the process, and with it the database's lock.
-  return process.exit(code);
-}
-
-/** What runs now: the new configuration with the old values of what needs a restart. */
-function kept(running: SensorConfig, next: SensorConfig, restart: readonly string[]): SensorConfig {
-  const merged = structuredClone(next);
-  for (const path of restart) {
-    const keys = path.split(".");
-    const last = keys.pop() ?? "";
-    const at = (config: SensorConfig): Record<string, unknown> =>
-      keys.reduce(
-        (section, key) => section[key] as Record<string, unknown>,
-        config as unknown as Record<string, unknown>,
-      );
-    at(merged)[last] = at(running)[last];
-  }
-  return merged;
-}

@@ -1,11 +1,22 @@
 // A second's figures as metrics.
+import type { Registry } from "prom-client";
+import { interfaceLabels, sensorMetrics } from "#domain/metrics.ts";
 import type { SensorReport } from "#domain/report.ts";
 import { rungs, sequencedProtocols, storeStates, type BlindReason, type Rung } from "#domain/vocabulary.ts";
+import type { Severity } from "#process/conditions.ts";
+import { boundedLabel, MetricSet } from "#process/metric-set.ts";
 import type { StoreState } from "#store/writer.ts";
-import type { Severity } from "./conditions.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Gaps } from "./gaps.ts";
-import type { SensorMetrics } from "./metrics.ts";
+
+/** A sensor's metrics, and the label of its interfaces. */
+export class SensorMetrics extends MetricSet<typeof sensorMetrics> {
+  readonly interface = boundedLabel(interfaceLabels);
+
+  constructor(registry: Registry) {
+    super(registry, sensorMetrics);
+  }
+}
 
 export interface Shown {
   readonly report: SensorReport;
@@ -14,6 +25,8 @@ export interface Shown {
   readonly gaps: Gaps;
   readonly blindSeconds: ReadonlyMap<string, ReadonlyMap<BlindReason, number>>;
   readonly liveWriteErrors: number;
+  readonly spilledBytes: number;
+  readonly unreadBatches: number;
   readonly rung: Rung;
   readonly store: StoreState;
   readonly fleet: Fleet | undefined;
@@ -60,6 +73,8 @@ export function showFigures(metrics: SensorMetrics, shown: Shown): void {
   metrics.set("tapline_sensor_clock_step_seconds", {}, report.clock.step_seconds);
   metrics.total("tapline_sensor_blinds_dropped_total", {}, report.blinds_dropped);
   metrics.total("tapline_sensor_live_write_errors_total", {}, shown.liveWriteErrors);
+  metrics.total("tapline_sensor_spilled_bytes_total", {}, shown.spilledBytes);
+  metrics.total("tapline_sensor_unread_batches_total", {}, shown.unreadBatches);
   for (const severity of ["warning", "error"] as const)
     metrics.set(
       "tapline_sensor_conditions",

@@ -1,4 +1,4 @@
-// The unit as systemd itself reads it. It is not started here: that needs systemd as the first process.
+// The units as systemd itself reads them. They are not started here: that needs systemd as the first process.
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,13 +8,35 @@ import { afterAll, expect, test } from "vitest";
 
 const folder = mkdtempSync(join(tmpdir(), "tapline-unit-"));
 afterAll(() => rmSync(folder, { recursive: true }));
-const text = readFileSync(new URL("tapline-sensor.service", import.meta.url), "utf8");
+
+interface Unit {
+  readonly name: string;
+  readonly capabilities: readonly string[];
+  readonly calls: readonly string[];
+  /** exposure ten times: 0 is closed, 100 open; a service without hardening has 96 */
+  readonly exposure: number;
+}
+const units: readonly Unit[] = [
+  {
+    name: "tapline-sensor.service",
+    capabilities: ["CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_BPF", "CAP_IPC_LOCK"],
+    calls: ["@system-service", "bpf"],
+    exposure: 25,
+  },
+  {
+    name: "tapline-relay.service",
+    capabilities: ["CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_BPF", "CAP_PERFMON", "CAP_IPC_LOCK"],
+    calls: ["@system-service", "bpf", "perf_event_open"],
+    exposure: 40, // root, and /sys writable for the pins
+  },
+];
+const textOf = ({ name }: Unit): string => readFileSync(new URL(name, import.meta.url), "utf8");
 
 /** A copy whose program is this checkout's, since systemd looks whether it can be run. */
-function unit(change: (text: string) => string = (same) => same): string {
-  const path = join(folder, "tapline-sensor.service");
+function unit(of: Unit, change: (text: string) => string = (same) => same): string {
+  const path = join(folder, of.name);
   const program = fileURLToPath(new URL("../../bin/tapline", import.meta.url));
-  writeFileSync(path, change(text.replace("/opt/tapline/bin/tapline", program)));
+  writeFileSync(path, change(textOf(of).replace("/opt/tapline/bin/tapline", program)));
   return path;
 }
 const analyze = (...words: string[]) => {
@@ -26,33 +48,33 @@ const verify = (path: string) => {
   const said = analyze("verify", "--man=no", "--recursive-errors=no", path);
   return said.text.split("\n").filter((line) => line.includes("tapline"));
 };
-const settings = (name: string): string[] =>
-  [...text.matchAll(new RegExp(`^${name}=(.*)$`, "gm"))].flatMap(([, value = ""]) => value.split(" "));
+const settings = (of: Unit, name: string): string[] =>
+  [...textOf(of).matchAll(new RegExp(`^${name}=(.*)$`, "gm"))].flatMap(([, value = ""]) => value.split(" "));
 
-test("systemd understands every line", () => {
-  expect(verify(unit())).toEqual([]);
-  expect(verify(unit((same) => same.replace("PrivateTmp=yes", "PrivateTmpp=yes"))).join("\n")).toContain("PrivateTmpp");
+test.each(units)("systemd understands every line of $name", (of) => {
+  expect(verify(unit(of))).toEqual([]);
+  expect(verify(unit(of, (same) => same.replace("PrivateTmp=yes", "PrivateTmpp=yes"))).join("\n")).toContain(
+    "PrivateTmpp",
+  );
 });
 
-/** Exposure ten times: 0 is closed, 100 open. A service without hardening has 96. */
-const most = 25;
-test("its exposure stays low", () => {
-  const asked = (path: string) => analyze("security", "--offline=true", "--no-pager", `--threshold=${most}`, path);
-  const { status, text: table } = asked(unit());
+test.each(units)("the exposure of $name stays low", (of) => {
+  const asked = (path: string) =>
+    analyze("security", "--offline=true", "--no-pager", `--threshold=${of.exposure}`, path);
+  const { status, text: table } = asked(unit(of));
   expect(status, table).toBe(0);
   expect(
-    asked(unit((same) => same.replace("SystemCallFilter=", "#").replace("ProtectSystem=strict", ""))).status,
+    asked(unit(of, (same) => same.replace("SystemCallFilter=", "#").replace("ProtectSystem=strict", ""))).status,
   ).not.toBe(0);
 });
 
-test("it has the capabilities that capturing needs, and no others", () => {
-  const needed = ["CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_BPF", "CAP_IPC_LOCK"];
-  expect(settings("AmbientCapabilities")).toEqual(needed);
-  expect(settings("CapabilityBoundingSet")).toEqual(needed);
+test.each(units)("$name has the capabilities that it needs, and no others", (of) => {
+  expect(settings(of, "AmbientCapabilities")).toEqual(of.capabilities);
+  expect(settings(of, "CapabilityBoundingSet")).toEqual(of.capabilities);
 });
 
-test("the calls that the engine makes pass its filter", () => {
-  expect(settings("SystemCallFilter")).toEqual(["@system-service", "bpf"]);
+test.each(units)("the calls that the engine makes pass the filter of $name", (of) => {
+  expect(settings(of, "SystemCallFilter")).toEqual(of.calls);
   const listed = new Set<string>();
   const groups = ["@system-service"];
   for (const group of groups)

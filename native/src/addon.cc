@@ -12,8 +12,10 @@
 #include "binding/links.h"
 #include "binding/micro.h"
 #include "binding/network.h"
+#include "binding/peer.h"
 #include "binding/relay_kernel.h"
 #include "binding/relay_worker.h"
+#include "host/own_text.h"
 
 namespace {
 
@@ -25,8 +27,12 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("setCoalesce", Napi::Function::New(env, tapline::set_coalesce));
   exports.Set("setFeatures", Napi::Function::New(env, tapline::set_features));
   exports.Set("probe", Napi::Function::New(env, tapline::probe));
+  exports.Set("releaseText", Napi::Function::New(env, [](const Napi::CallbackInfo& call) {
+                return Napi::Number::New(call.Env(), static_cast<double>(tapline::release_text()));
+              }));
   exports.Set("watchLinks", Napi::Function::New(env, tapline::watch_links));
   exports.Set("generate", Napi::Function::New(env, tapline::generate_traffic));
+  exports.Set("peer", Napi::Function::New(env, tapline::peer));
   exports.Set("micro", Napi::Function::New(env, tapline::micro));
   exports.Set("openKernelRelay", Napi::Function::New(env, tapline::open_kernel_relay));
   exports.Set("openRelayWorker", Napi::Function::New(env, tapline::open_relay_worker));

@@ -3,6 +3,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AckPolicy, connect, type NatsConnection } from "nats";
 import { expect, test } from "vitest";
+import type { RunningPlan } from "#bus/plan-seal.ts";
+import { PlanReader } from "#bus/plans.ts";
 import { QueryService } from "#bus/queries.ts";
 import { ReportPublisher } from "#bus/reports.ts";
 import { findingBatch } from "#domain/finding.ts";
@@ -13,11 +15,15 @@ import {
   inboxPrefix,
   parseSubject,
   querySubject,
+  relayInboxPrefix,
+  relayQuerySubject,
+  relayReportSubject,
   reportSubject,
   type SensorPlace,
 } from "#domain/subjects.ts";
 import { NatsServer } from "./nats-server.ts";
-import { gap, SensorEnd, until } from "./sensor-end.ts";
+import { PlanMaker } from "./plan-maker.ts";
+import { gap, SensorEnd, service as serviceOf, until } from "./sensor-end.ts";
 
 const readme = readFileSync(new URL("../../bus/README.md", import.meta.url), "utf8");
 const users = /```\n(authorization[\s\S]*?)```/.exec(readme)?.[1] ?? "";
@@ -68,7 +74,7 @@ test("sensor and console do all they must with the users of the README", async (
     callback: (_error, message) => void reports.push([message.subject, sensorReport.parse(message.json()).sequence]),
   });
   await watcher.flush();
-  const publisher = new ReportPublisher(end.connection, end.conditions, own);
+  const publisher = new ReportPublisher(end.connection, end.conditions, reportSubject(own));
   for (const sequence of [1, 2, 3]) expect(publisher.publish(report(sequence))).toBe(true);
   await until("reports", () => reports.length === 3);
   expect(reports).toEqual([1, 2, 3].map((sequence) => [reportSubject(own), sequence]));
@@ -88,7 +94,7 @@ test("sensor and console do all they must with the users of the README", async (
 
   const service = new QueryService({
     connection: end.connection,
-    place: own,
+    service: serviceOf(own),
     version: "0.1.0",
     answer: async () => ({ status: 200, type: "text/plain", body: Buffer.from("well") }),
   });
@@ -110,7 +116,7 @@ test("a sensor may not speak for another node, and says so", async () => {
   let arrived = 0;
   watcher.subscribe(everyReport("prod"), { callback: () => void arrived++ });
   await watcher.flush();
-  const publisher = new ReportPublisher(end.connection, end.conditions, other);
+  const publisher = new ReportPublisher(end.connection, end.conditions, reportSubject(other));
   for (const sequence of [1, 2, 3]) publisher.publish(report(sequence));
   await until("told", () => end.raised.length > 0);
   expect(end.raised).toEqual(["BUS_NOT_PERMITTED"]);
@@ -123,7 +129,7 @@ test("a sensor may not speak for another node, and says so", async () => {
 
   const service = new QueryService({
     connection: end.connection,
-    place: other,
+    service: serviceOf(other),
     version: "0.1.0",
     answer: () => Promise.reject(new Error("never")),
   });
@@ -160,7 +166,7 @@ test("reports are not kept while NATS is away, and are counted", async () => {
   await using server = await NatsServer.start({ jetstream: false });
   await using end = new SensorEnd(server.url);
   await end.connected();
-  const publisher = new ReportPublisher(end.connection, end.conditions, own);
+  const publisher = new ReportPublisher(end.connection, end.conditions, reportSubject(own));
   await server.down();
   await until("away", () => end.connection.state.state === "away");
   for (const sequence of [1, 2, 3]) expect(publisher.publish(report(sequence))).toBe(false);
@@ -183,9 +189,62 @@ test("a report that is more than a message is told and not sent", async () => {
   await using server = await NatsServer.start({ config: "max_payload: 1000", jetstream: false });
   await using end = new SensorEnd(server.url);
   await end.connected();
-  const publisher = new ReportPublisher(end.connection, end.conditions, own);
+  const publisher = new ReportPublisher(end.connection, end.conditions, reportSubject(own));
   expect(publisher.publish({ ...report(1), version: "x".repeat(2000) })).toBe(false);
   expect(end.raised).toEqual(["BUS_REPORT_TOO_LARGE"]);
   expect(publisher.publish(report(2))).toBe(true);
   expect(end.conditions.list()).toEqual([]);
+});
+
+test("a relay gets its plan, reports and answers with the user of the README, and nothing is refused", async () => {
+  await using server = await NatsServer.start({
+    config: users.replace("users: [", 'users: [ { user: operator, password: "operator" }'),
+  });
+  const place = { fleet: "prod", node: own.node };
+  await using operator = await PlanMaker.open(server.url, place, { user: "operator", pass: "operator" });
+  const path = join(server.dir, "user");
+  writeFileSync(path, "relay-node-1:change me\n");
+  await using end = new SensorEnd(server.url, {
+    credentials: { kind: "user", path },
+    inboxPrefix: relayInboxPrefix(place),
+  });
+  await end.connected();
+  let running: RunningPlan = { generation: 0, digest: null };
+  const plans = new PlanReader({
+    connection: end.connection,
+    conditions: end.conditions,
+    place,
+    key: operator.publicKey,
+    running: () => running,
+    take: async (_, { generation, digest }) => {
+      running = { generation, digest };
+    },
+  });
+  for (const generation of [1, 2]) {
+    await operator.put({ generation, rules: [] });
+    await until("the plan", () => running.generation === generation);
+  }
+  const service = new QueryService({
+    connection: end.connection,
+    service: { name: "tapline-relay", subject: relayQuerySubject(place), metadata: place },
+    version: "0.1.0",
+    answer: async () => ({ status: 200, type: "text/plain", body: Buffer.from("well") }),
+  });
+  const watcher = await asConsole(server);
+  await until("an answer", async () => {
+    const answer = await watcher.request(relayQuerySubject(place), '{"path":"/healthz"}').catch(() => undefined);
+    return answer?.string() === "well";
+  });
+  const reports: string[] = [];
+  watcher.subscribe("tapline.prod.report.>", { callback: (_, { subject }) => void reports.push(subject) });
+  await watcher.flush();
+  expect(
+    new ReportPublisher(end.connection, end.conditions, relayReportSubject(place)).publish({ plan: running }),
+  ).toBe(true);
+  await until("a report", () => reports.length === 1);
+  expect(reports).toEqual(["tapline.prod.report.relay.node-1%2Eexample%2Ecom"]);
+  expect(end.raised).toEqual([]);
+  await plans.close();
+  await service.drain(1000);
+  await watcher.close();
 });

@@ -7,7 +7,7 @@ import { type Answer, type QueryOptions, QueryService } from "#bus/queries.ts";
 import type { Problem } from "#domain/problem.ts";
 import { querySubject } from "#domain/subjects.ts";
 import { NatsServer } from "./nats-server.ts";
-import { place, reader, SensorEnd, until } from "./sensor-end.ts";
+import { place, reader, SensorEnd, service, until } from "./sensor-end.ts";
 
 interface Said {
   readonly status: number;
@@ -30,7 +30,7 @@ class Asked implements AsyncDisposable {
     const { answer = async (): Promise<Answer> => json({}) } = options;
     this.service = new QueryService({
       connection: end.connection,
-      place,
+      service: service(place),
       version: "0.1.0",
       ...options,
       answer: (path) => {

@@ -5,9 +5,15 @@ import { BusConnection, type BusOptions } from "#bus/connection.ts";
 import { Conditions, type Told } from "#bus/conditions.ts";
 import { FindingPublisher, type FindingOptions } from "#bus/findings.ts";
 import { type Finding, findingBatch, type FindingBatch } from "#domain/finding.ts";
-import { everyFinding, inboxPrefix, type SensorPlace } from "#domain/subjects.ts";
+import { everyFinding, inboxPrefix, querySubject, type SensorPlace } from "#domain/subjects.ts";
 
 export const place: SensorPlace = { fleet: "test fleet", pool: "edge", node: "node-1.example.com" };
+
+export const service = (of: SensorPlace) => ({
+  name: "tapline-sensor",
+  subject: querySubject(of),
+  metadata: { ...of },
+});
 
 export async function until(what: string, holds: () => boolean | Promise<boolean>, ms = 15_000): Promise<void> {
   for (const end = performance.now() + ms; !(await holds()); await sleep(10))

@@ -3,12 +3,12 @@
 #include "binding/micro.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <functional>
 #include <random>
 #include <vector>
 
+#include "binding/timed.h"
 #include "decode/decode.h"
 #include "flow/flow_table.h"
 
@@ -53,29 +53,6 @@ std::vector<uint8_t> frames(bool esp, size_t flows) {
     }
   }
   return bytes;
-}
-
-/// Best, least and most of `rounds` timings of `work`, which does `ops` operations.
-Napi::Object timed(Napi::Env env, const char* name, unsigned rounds, size_t ops, const std::function<void()>& prepare,
-                   const std::function<void()>& work) {
-  std::vector<double> ns;
-  for (unsigned i = 0; i < rounds; i++) {
-    prepare();
-    const auto from = std::chrono::steady_clock::now();
-    work();
-    ns.push_back(std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - from).count() /
-                 static_cast<double>(ops));
-  }
-  std::sort(ns.begin(), ns.end());
-  Napi::Object out = Napi::Object::New(env);
-  out.Set("name", name);
-  out.Set("nsPerOp", ns[ns.size() / 2]);
-  Napi::Array spread = Napi::Array::New(env, 2);
-  spread.Set(0u, ns.front());
-  spread.Set(1u, ns.back());
-  out.Set("spreadNs", spread);
-  out.Set("rounds", rounds);
-  return out;
 }
 
 }  // namespace
@@ -162,6 +139,7 @@ Napi::Value micro(const Napi::CallbackInfo& info) {
   window("window update, every pair swapped", [](uint32_t i) { return (i ^ 1) + 1; });
   window("window update, 5 % lost", [](uint32_t i) { return i % 20 == 7 ? 0 : i + 1; });
   window("window update, shuffled by 8", [](uint32_t i) { return (i & ~7u) + ((i * 5) & 7) + 1; });
+  relay_micro(env, rounds, add);
   return results;
 }
 

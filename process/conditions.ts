@@ -1,6 +1,8 @@
 // What is not as it should be, as long as it lasts. Each second says what holds now; what leaves are the changes.
 // A condition is cleared only after it has not held for a while: one that flaps is one condition, not a hundred.
 import { TaplineError, type ErrorCode, type ErrorDetails } from "#domain/errors.ts";
+import { timeText } from "#domain/time.ts";
+import type { Log } from "./log.ts";
 
 export type Severity = "warning" | "error";
 
@@ -60,3 +62,21 @@ export class Conditions {
     return changes;
   }
 }
+
+export function logChange(log: Log, { state, condition }: Change): void {
+  const { code, subject, severity, message, hint, sinceNs } = condition;
+  if (state === "raised") log[severity]("raised a condition", { code, about: subject, detail: message, hint });
+  else log.notice("cleared a condition", { code, about: subject, detail: message, since: timeText(sinceNs) });
+}
+
+interface Told {
+  readonly state: Change["state"];
+  readonly about: string;
+  readonly error: TaplineError;
+  readonly since: bigint;
+}
+/** What the bus tells: without NATS an agent does its work all the same, so nothing about it is worse than a warning. */
+export const asWarning = ({ state, about, error: { code, message, hint }, since }: Told): Change => ({
+  state,
+  condition: { code, subject: about, severity: "warning", message, hint, sinceNs: since },
+});

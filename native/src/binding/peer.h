@@ -1,0 +1,7 @@
+#pragma once
+#include <napi.h>
+
+namespace tapline {
+/// peer(fd) → Peer of native/engine.ts
+Napi::Value peer(const Napi::CallbackInfo& info);
+}  // namespace tapline

@@ -1,0 +1,14 @@
+// Work that is done once a second, for as long as a process lives. A turn that came late does not make the next ones come in a heap.
+import { setTimeout as sleep } from "node:timers/promises";
+
+export const secondMs = 1000;
+
+/** Begins at once; settles after the abort, when the turn under way is over. `work` must not throw. */
+export async function everySecond(work: () => void, signal: AbortSignal): Promise<void> {
+  let due = performance.now();
+  while (!signal.aborted) {
+    work();
+    due = Math.max(due + secondMs, performance.now() + secondMs / 2);
+    await sleep(due - performance.now(), undefined, { signal }).catch(() => undefined);
+  }
+}

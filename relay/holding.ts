@@ -1,0 +1,143 @@
+// What is not as it should be in the figures of a second. Pure. What has one cause is told together: ten thousand rules that wait for one interface are
+// one condition.
+import type { ErrorCode, TaplineError } from "#domain/errors.ts";
+import type { EngineRow, ReportedPort, WorkerRow } from "#domain/relay-report.ts";
+import { type RelayDrop, relayDrops, type RelayRefusal, relayRefusals } from "#domain/vocabulary.ts";
+import type { Holding } from "#process/conditions.ts";
+import type { Stand } from "./programme.ts";
+import type { Surroundings } from "./surroundings.ts";
+import { added } from "./sums.ts";
+
+export interface Standing {
+  readonly stands: Iterable<Stand>;
+  readonly near: Surroundings;
+  readonly engines: readonly EngineRow[];
+  readonly pinned: { readonly ok: boolean; readonly why: string };
+  readonly workers: readonly WorkerRow[];
+  readonly ports: readonly ReportedPort[];
+  readonly portsBefore: readonly ReportedPort[];
+  /** packets dropped since the look before, by reason; and the rule that dropped the most of them */
+  readonly dropped: ReadonlyMap<RelayDrop, { readonly packets: number; readonly rule: string }>;
+  readonly groups: readonly { readonly interface: string; readonly group: string; readonly detail: string }[];
+  /** what failed beside the figures: the programming, the state, the plan */
+  readonly failures: readonly { readonly subject: string; readonly error: TaplineError }[];
+}
+
+export function holding(standing: Standing): Holding[] {
+  const stands = [...standing.stands];
+  return [
+    ...standing.failures.map(({ subject, error: { code, details } }) => error(code, subject, details)),
+    ...ofEngines(standing, stands),
+    ...ofRules(stands),
+    ...ofForeigners(stands, standing.near),
+    ...ofTunnels(stands, standing.near),
+    ...standing.ports.flatMap((port) => ofPort(port, standing.portsBefore)),
+    ...ofDrops(standing.dropped),
+    ...standing.groups.map(({ interface: path, group, detail }) =>
+      warning("RELAY_MEMBERSHIP_FAILED", `${path} ${group}`, { path, group, detail }),
+    ),
+  ];
+}
+
+const warning = (code: ErrorCode, subject: string, details: Holding["details"]): Holding => ({
+  code, subject, details, severity: "warning",
+}); // biome-ignore format: one row
+const error = (code: ErrorCode, subject: string, details: Holding["details"]): Holding => ({
+  code, subject, details, severity: "error",
+}); // biome-ignore format: one row
+
+function ofEngines({ engines, pinned, workers }: Standing, stands: readonly Stand[]): Holding[] {
+  const none = engines.every(({ available }) => !available);
+  const found: Holding[] = none
+    ? engines.map(({ engine, why }) => error("RELAY_ENGINE_MISSING", engine, { engine, detail: why }))
+    : [];
+  const inKernel = stands.some(({ engine }) => engine === "xdp" || engine === "tc");
+  if (inKernel && !pinned.ok) found.push(warning("RELAY_NOT_PINNED", "pins", { detail: pinned.why }));
+  for (const { interface: path, state, detail } of workers)
+    if (state === "backing off" || state === "stopped") found.push(error("RELAY_WORKER_DOWN", path, { path, detail }));
+  return found;
+}
+
+function ofRules(stands: readonly Stand[]): Holding[] {
+  const waiting = Map.groupBy(
+    stands.filter(({ state }) => state === "waiting"),
+    ({ cause, why }) => `${cause}: ${why}`,
+  );
+  const unready = new Map<string, { problem: string; count: number; rule: string }>();
+  for (const { rule, found, state } of stands)
+    for (const { problem } of state === "partial" ? found.outputs : []) {
+      if (problem === null) continue;
+      const known = unready.get(problem);
+      if (known) known.count++;
+      else unready.set(problem, { problem, count: 1, rule: rule.id });
+    }
+  return [
+    ...[...waiting.values()].map((group) => {
+      const [first] = group as [Stand];
+      const details = { count: group.length, detail: first.why, rule: first.rule.id };
+      return error("RELAY_WAITING", first.cause === "engine" ? first.why.slice(0, 60) : first.cause, details);
+    }),
+    ...[...unready.values()].map(({ problem, count, rule }) =>
+      error("RELAY_OUTPUT_UNREADY", problem, { count, detail: problem, rule }),
+    ),
+  ];
+}
+
+/** Programs of others on inputs whose rules would have taken XDP. */
+function ofForeigners(stands: readonly Stand[], near: Surroundings): Holding[] {
+  const fallen = stands.filter(({ rule, engine }) => rule.engine === "Auto" && engine !== null && engine !== "xdp");
+  const inputs = Map.groupBy(fallen, ({ found }) => found.ends.inputs[0] ?? 0);
+  return [...inputs].flatMap(([ifindex, rules]) => {
+    if (near.probe(ifindex)?.foreignXdp !== true) return [];
+    const path = near.linkAt(ifindex)?.name ?? `interface ${ifindex}`;
+    const details = { path, kind: "XDP", count: rules.length, engine: rules[0]?.engine ?? "tc" };
+    return [warning("RELAY_FOREIGN_PROGRAM", path, details)];
+  });
+}
+
+/** The header of the tunnel, UDP and IP around a packet. */
+const tunnelBytes = (family: number): number => 32 + 8 + (family === 4 ? 20 : 40);
+
+function ofTunnels(stands: readonly Stand[], near: Surroundings): Holding[] {
+  return stands.flatMap(({ rule, found }) =>
+    found.outputs.flatMap(({ output, link, mtu, destination }): Holding[] => {
+      if (!output.tunnel || !link || !destination) return [];
+      // As large as what may come in; of what comes by a tunnel the other end has seen to that.
+      const wanted = Math.max(0, ...found.ends.inputs.map((ifindex) => near.linkAt(ifindex)?.mtu ?? 0));
+      const overhead = tunnelBytes(destination.length);
+      if (rule.from.tunnel || wanted + overhead <= mtu) return [];
+      const { path, to } = output.tunnel;
+      const sizes = { mtu, wanted, overhead, needed: wanted + overhead, fits: mtu - overhead };
+      return [warning("RELAY_TUNNEL_MTU", `path ${path}`, { path, to, interface: link.name, ...sizes })];
+    }),
+  );
+}
+
+const looping: readonly RelayRefusal[] = ["loop", "hop_limit"];
+const intruding: readonly RelayRefusal[] = ["stranger", "unknown_path", "tag", "replay", "version"];
+
+function ofPort(port: ReportedPort, all: readonly ReportedPort[]): Holding[] {
+  const path = port.interface;
+  const before = all.find((one) => one.interface === path && one.engine === port.engine);
+  if (!before) return [];
+  const found: Holding[] = [];
+  const add = (code: ErrorCode, reasons: readonly RelayRefusal[]): void => {
+    for (const reason of reasons) {
+      const packets = added(port.refused[reason] ?? 0, before.refused[reason] ?? 0);
+      if (packets > 0) found.push(error(code, `${path} ${reason}`, { path, packets, reason: relayRefusals[reason] }));
+    }
+  };
+  add("RELAY_LOOPING", looping);
+  add("RELAY_INTRUDERS", intruding);
+  const ringDrops = added(port.ring_drops, before.ring_drops);
+  if (ringDrops > 0) found.push(error("CAPTURE_RING_OVERFLOW", path, { path, packets: ringDrops }));
+  // Read while packets come it may be off by those on their way; what stays while nothing comes is a fault.
+  if (port.residue !== 0 && port.residue === before.residue && port.received === before.received)
+    found.push(error("LEDGER_RESIDUE", path, { path, packets: port.residue }));
+  return found;
+}
+
+const ofDrops = (dropped: Standing["dropped"]): Holding[] =>
+  [...dropped].map(([reason, { packets, rule }]) =>
+    error("RELAY_DROPPING", reason, { packets, rule, reason: relayDrops[reason] }),
+  );

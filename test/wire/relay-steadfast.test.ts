@@ -1,0 +1,164 @@
+// What a relay's users may never notice: its agent killed, started again, given a thousand new rules. At the sender's full rate,
+// behind a switch that forgets at once who has left: of an untouched rule nothing is lost and nothing comes twice.
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { group, port, Sink, startSending, type StreamSent } from "../../cli/relay-ends.ts";
+import { relayCores, RelayRig } from "../../cli/relay-rig.ts";
+import { RelayAgent, total, type EngineName, type RuleText } from "../../cli/relay-subject.ts";
+import { Scratch } from "../../cli/scratch.ts";
+
+const { signal } = new AbortController();
+/** Of a test's longest stream, more than any rate here. */
+const numbers = 120_000_000;
+let scratch: Scratch;
+beforeEach(() => {
+  scratch = new Scratch();
+});
+afterEach(() => scratch[Symbol.dispose]());
+
+const kept = (engine: EngineName): RuleText => ({
+  id: "kept",
+  engine,
+  from: { interface: "b0", group, port },
+  to: [{ id: "kept/out", interface: "b1" }],
+});
+const changing = (i: number, engine: EngineName): RuleText => ({
+  id: `other-${i % 7}`,
+  engine,
+  from: { interface: "b0", group: `239.1.3.${i % 7}`, port },
+  to: Array.from({ length: 1 + (i % (engine === "XDP" ? 1 : 3)) }, (_, o) => ({ interface: "b1", group: `239.1.4.${o + i % 50}` })),
+}); // biome-ignore format: one list
+
+/** A sender at full rate behind the snooping bridge, a relay with the rule `kept`, and what became of its packets. */
+class Stage implements Disposable {
+  readonly rig = new RelayRig({ hops: 1, snooping: true });
+  readonly engine: EngineName;
+  #sink: Sink | undefined;
+  #agent: RelayAgent | undefined;
+
+  constructor(engine: EngineName) {
+    this.engine = engine;
+  }
+  get agent(): RelayAgent {
+    if (this.#agent === undefined) throw new Error("no agent was started");
+    return this.#agent;
+  }
+  ask(request: Parameters<RelayAgent["ask"]>[0]): Promise<unknown> {
+    return this.agent.ask(request);
+  }
+
+  async begin(): Promise<void> {
+    this.#sink = await Sink.start(this.rig, { lanes: [{ address: group }], numbers });
+    this.#agent = await RelayAgent.start(this.rig, "b", scratch.path, signal, { core: relayCores.other });
+    await this.#agent.load([kept(this.engine)], signal);
+    const how = this.engine === "XDP" ? "threaded" : "rps";
+    if (this.engine !== "AFPacket") this.rig.steer({ node: "b", interface: "b0", how, core: relayCores.other });
+    await sleep(2000); // the switch knows by now who asks and who has joined
+  }
+
+  /** What arrived of a stream during which `work` was done; it must have carried before and after. */
+  async during(work: () => Promise<void>): Promise<{ readonly sent: StreamSent; readonly lost: number; readonly twice: number }> {
+    if (this.#sink === undefined) throw new Error("no sink was started");
+    // A process may have to wait for its core on a busy machine: its ring holds half a second of this.
+    const sender = startSending(this.rig, { seconds: 120, ...(this.engine === "AFPacket" ? { pps: 50_000 } : {}) });
+    await sleep(500);
+    await work();
+    await sleep(500);
+    sender.kill("SIGINT");
+    if ((await sender.ended) !== 0) throw sender.failure("it failed");
+    const sent = JSON.parse(sender.stdout) as StreamSent;
+    const { lanes } = await this.#sink.settled(sent.numbers);
+    expect(sent.numbers).toBeLessThan(numbers);
+    expect(sent.sent).toBeGreaterThan(10_000);
+    return { sent, lost: (lanes[0]?.lost ?? 0) - sent.refused, twice: lanes[0]?.duplicate ?? 0 };
+  } // biome-ignore format: the signature
+
+  [Symbol.dispose](): void {
+    this.rig[Symbol.dispose]();
+  }
+}
+
+test.each(["XDP", "TC", "AFPacket"] as const)("%s goes on while its agent is killed and started again, and knows what it carried meanwhile", async (engine) => {
+  using stage = new Stage(engine);
+  await stage.begin();
+  const { sent, lost, twice } = await stage.during(async () => {
+    await stage.agent.end("SIGKILL");
+    await sleep(3000); // the switch has asked who is still there
+    await stage.agent.startAgain(signal);
+    await sleep(1000);
+    await stage.agent.end("SIGTERM");
+    await sleep(1000);
+    await stage.agent.startAgain(signal);
+  });
+  expect({ lost, twice }).toEqual({ lost: 0, twice: 0 });
+  const { totals } = await stage.agent.settled(signal);
+  expect(totals).toMatchObject({ matched: sent.sent, wanted: sent.sent, sent: sent.sent, dropped: {} });
+}, 120_000); // biome-ignore format: one line
+
+test.each(["XDP", "TC", "AFPacket"] as const)("%s carries an untouched rule through a thousand changes of the others", async (engine) => {
+  using stage = new Stage(engine);
+  await stage.begin();
+  const { sent, lost, twice } = await stage.during(async () => {
+    for (let i = 0; i < 1000; i++) {
+      if (i % 3 === 2) await stage.ask({ do: "remove", rules: [`other-${(i - 1) % 7}`] });
+      else await stage.ask({ do: "load", rules: [changing(i, engine)] });
+    }
+  });
+  expect({ lost, twice }).toEqual({ lost: 0, twice: 0 });
+  const { totals } = await stage.agent.settled(signal);
+  expect(total(totals.dropped)).toBe(0);
+  expect(totals.sent).toBe(sent.sent);
+}, 180_000); // biome-ignore format: one line
+
+test("a rule whose own outputs change a hundred times sends each packet by the old ones or the new ones", async () => {
+  using stage = new Stage("TC");
+  await stage.begin();
+  const { lost, twice } = await stage.during(async () => {
+    for (let i = 0; i < 100; i++) {
+      const [out] = kept("TC")["to"] as [RuleText];
+      const more = i % 2 === 0 ? [{ id: "second", interface: "b1", group: "239.1.4.1" }] : [];
+      await stage.ask({ do: "load", rules: [{ ...kept("TC"), to: [out, ...more] }] });
+    }
+  });
+  expect({ lost, twice }).toEqual({ lost: 0, twice: 0 });
+}, 120_000); // biome-ignore format: one line
+
+test("a killed worker is started again, loses only its own packets, and the kernel's engines do not notice", async () => {
+  using stage = new Stage("XDP");
+  await stage.begin();
+  // Another interface, carried in user space: b1 is read, b0 is written. No traffic needs to be on it for its death to matter.
+  await stage.ask({
+    do: "load",
+    rules: [{ id: "back", engine: "AFPacket", from: { interface: "b1", group: "239.9.9.9", port }, to: [{ interface: "b0" }] }],
+  }); // biome-ignore format: one rule
+  const workers = async () =>
+    ((await stage.ask({ do: "workers" })) as { workers: { interface: string; pid: number | null; restarts: number }[] }).workers; // biome-ignore format: one line
+  const { lost, twice } = await stage.during(async () => {
+    await sleep(500);
+    const [before] = await workers();
+    expect(before).toMatchObject({ interface: "b1", restarts: 0 });
+    process.kill(before?.pid ?? 0, "SIGKILL");
+    for (let i = 0; i < 100; i++) {
+      await sleep(100);
+      const [after] = await workers();
+      if (after?.pid && after.pid !== before?.pid) return expect(after.restarts).toBe(1);
+    }
+    throw new Error("it was not started again");
+  });
+  expect({ lost, twice }).toEqual({ lost: 0, twice: 0 });
+}, 120_000); // biome-ignore format: one line
+
+test("the control socket answers within 50 ms while everything goes by at full rate", async () => {
+  using stage = new Stage("XDP");
+  await stage.begin();
+  const took: number[] = [];
+  await stage.during(async () => {
+    for (let i = 0; i < 200; i++) {
+      const from = performance.now();
+      await stage.ask({ do: i % 2 === 0 ? "ping" : "stats" });
+      took.push(performance.now() - from);
+    }
+  });
+  const p99 = took.toSorted((a, b) => a - b)[Math.floor(took.length * 0.99)] ?? Infinity;
+  expect(p99).toBeLessThan(50);
+}, 60_000); // biome-ignore format: one line
