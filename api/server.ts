@@ -4,7 +4,7 @@ import helmet from "@fastify/helmet";
 import rateLimit from "@fastify/rate-limit";
 import swagger from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from "fastify";
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from "fastify";
 import { jsonSchemaTransform, validatorCompiler } from "fastify-type-provider-zod";
 import { TaplineError } from "#domain/errors.ts";
 import { listenError, urlOf } from "#process/requests.ts";
@@ -89,7 +89,11 @@ async function serveHttp(
 ): Promise<Served> {
   const { port = 3001, host = "127.0.0.1", signal } = options;
   const app: FastifyInstance = options.logger
-    ? Fastify({ loggerInstance: options.logger, disableRequestLogging: true, ...serverOptions })
+    ? Fastify({
+        loggerInstance: options.logger,
+        logController: new LogController({ disableRequestLogging: true }),
+        ...serverOptions,
+      })
     : Fastify(serverOptions);
   try {
     await build(app, options, token);

@@ -103,6 +103,10 @@ export interface CaptureFigures {
   readonly settledEarly: number;
   /** writes of the files of active flows that failed; each is tried again */
   readonly liveWriteErrors: number;
+  /** results that went through a file because the store was behind */
+  readonly spilledBytes: number;
+  /** batches of results that this file did not give back: lost */
+  readonly unreadBatches: number;
   readonly peakFlows: number;
   readonly waitedNs: number;
   /** flows are spread over threads by the eBPF program; else by the classic one, less evenly */

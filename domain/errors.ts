@@ -73,6 +73,10 @@ export const catalogue = {
     "{path} cannot be captured too: {detail}",
     "watch fewer interfaces, or use fewer threads for each",
   ),
+  CAPTURE_NOT_ETHERNET: entry(
+    "{path} carries no Ethernet frames (the kernel's type {detail})",
+    "watch the interface that its packets travel on; or save them with tcpdump and analyze the file",
+  ),
   ETHTOOL_NOT_PERMITTED: entry("changing {path} needs CAP_NET_ADMIN", "run as root: sudo tapline tune {path} --apply"),
   ETHTOOL_FAILED: entry("{path} cannot be asked or changed: {detail}", "ethtool {path} shows what its driver can do"),
   TUNE_STATE_UNREADABLE: entry(
@@ -127,6 +131,14 @@ export const catalogue = {
   CONFIG_NEEDS_RESTART: entry(
     "the new configuration was applied but for {paths}",
     "restart for these: systemctl restart tapline-sensor, or tapline-relay",
+  ),
+  CONFIG_REFUSED: entry(
+    "the new configuration was not applied: {detail}",
+    "what ran before goes on; correct {path}, look at it with tapline sensor --config {path} --check, and reload",
+  ),
+  SECRET_EXPOSED: entry(
+    "{path} can be {access} by every user of this machine",
+    "chmod 0600 {path}; what others may have read is a secret no more: replace it",
   ),
   ENGINE_MISSING: entry("the native engine does not load: {detail}", "run: make build"),
   TRUTH_UNREADABLE: entry(
@@ -276,6 +288,10 @@ export const catalogue = {
   BUS_STREAM_REFUSED: entry(
     "the stream for findings does not take them: {detail}",
     "look at its limits and the server's disk: nats stream info {stream}; findings are buffered and tried again",
+  ),
+  BUS_UNDELIVERED: entry(
+    "{findings} findings were not delivered when the sensor ended: {detail}",
+    "gaps are in {path} all the same: tapline gaps {path}; conditions are in the log",
   ),
   BUS_REPORT_TOO_LARGE: entry(
     "a report of {bytes} bytes is more than NATS takes ({limit})",
@@ -450,7 +466,10 @@ export const catalogue = {
     "it needs the program systemd-notify (package systemd), and NotifyAccess=all in the unit",
   ),
   // What the relay stands on: worker processes, memberships, the kernel's tables.
-  RELAY_BAD_PLAN: entry("the engine does not understand its plan: {detail}", "this is a defect of tapline: please report it"),
+  RELAY_BAD_PLAN: entry(
+    "the engine does not understand its plan: {detail}",
+    "this is a defect of tapline: please report it",
+  ),
   RELAY_WORKER_FILES: entry(
     "the files of a relay worker are of no use: {detail}",
     "check the disk's free space and the folder's permissions; nothing was changed",
@@ -477,20 +496,36 @@ export const catalogue = {
     "it is left alone: use the engine tc there, which shares the interface",
     409,
   ),
-  RELAY_ATTACH_FAILED: entry("no program can be attached: {detail}", "is the interface there, and does its driver support it?", 503),
-  RELAY_FULL: entry("more than the relay was made for: {detail}", "raise its limits and restart it with --uninstall", 507),
+  RELAY_ATTACH_FAILED: entry(
+    "no program can be attached: {detail}",
+    "is the interface there, and does its driver support it?",
+    503,
+  ),
+  RELAY_FULL: entry(
+    "more than the relay was made for: {detail}",
+    "raise its limits and restart it with --uninstall",
+    507,
+  ),
   RELAY_ROOM: entry(
     "what the new rules replace is freed within a second: {detail}",
     "the rest of the plan is in force; apply it again after a second",
     503,
   ),
-  RELAY_NO_RULE: entry("the kernel's engines have no rule {detail}", "tapline rules list shows which engine carries it", 404),
+  RELAY_NO_RULE: entry(
+    "the kernel's engines have no rule {detail}",
+    "tapline rules list shows which engine carries it",
+    404,
+  ),
   NETWORK_NOT_PERMITTED: entry(
     "changing neighbours and addresses needs CAP_NET_ADMIN ({detail})",
     "run as root, or grant it to the process",
     503,
   ),
-  NETWORK_FAILED: entry("the kernel's routing tables cannot be asked: {detail}", "ip route shows what the kernel says", 503),
+  NETWORK_FAILED: entry(
+    "the kernel's routing tables cannot be asked: {detail}",
+    "ip route shows what the kernel says",
+    503,
+  ),
 } as const satisfies Record<string, Entry>;
 
 export type ErrorCode = keyof typeof catalogue;

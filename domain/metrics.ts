@@ -92,6 +92,8 @@ export const sensorMetrics = {
   tapline_sensor_lost_packets_total: counter("Numbers lost, by gap", "protocol", "suspect"),
   tapline_sensor_cap_evictions_total: counter("Flows ended because there was no room for more"),
   tapline_sensor_live_write_errors_total: counter("Writes of the files of active flows that failed; each is tried again"),
+  tapline_sensor_spilled_bytes_total: counter("Results that waited in a file beside the database, because it was slower than they came"),
+  tapline_sensor_unread_batches_total: counter("Batches of results that this file did not give back: lost"),
   tapline_sensor_degradation: gauge("1 for the rung of the memory budget's ladder that holds", "rung"),
   tapline_sensor_clock_steps_total: counter("Times the wall clock was set"),
   tapline_sensor_clock_step_seconds: gauge("By how much the wall clock was set in all; times of this run do not have it"),

@@ -23,6 +23,7 @@ const sources = [
   "relay/holding.ts",
   "relay/kept-file.ts",
   "relay/programme.ts",
+  "sensor/watched.ts",
   "store/failure.ts",
   ...filesOf("bus", /\.ts$/),
   ...filesOf("native/src/capture", /^(?:port|member|ring|fanout|filter)\.cc$/),

@@ -58,5 +58,5 @@ interface NetworkEngine {
 }
 
 let loaded: NetworkEngine | undefined;
-export const network = (): NetworkEngine =>
-  (loaded ??= createRequire(import.meta.url)("./build/tapline.node") as NetworkEngine);
+const load = (): NetworkEngine => createRequire(import.meta.url)("./build/tapline.node") as NetworkEngine;
+export const network = (): NetworkEngine => (loaded ??= load());

@@ -44,9 +44,8 @@ interface WorkerEngine {
   openRelayWorker(options: WorkerFilesOptions): WorkerFiles;
 }
 
-let loaded: WorkerEngine | undefined;
-export const openRelayWorker = (options: WorkerFilesOptions): WorkerFiles =>
-  (loaded ??= createRequire(import.meta.url)("./build/tapline.node") as WorkerEngine).openRelayWorker(options);
+const load = (): WorkerEngine => createRequire(import.meta.url)("./build/tapline.node") as WorkerEngine;
+export const openRelayWorker = (options: WorkerFilesOptions): WorkerFiles => load().openRelayWorker(options);
 
 /** The programs that the agent starts; built beside the addon. */
 export const workerProgram = new URL("build/relay_worker", import.meta.url).pathname;

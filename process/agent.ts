@@ -2,21 +2,23 @@
 // schema, and what starts the agent proper. Leaves: the end of the process, with its exit code.
 import { Registry } from "prom-client";
 import type { z } from "zod";
-import { TaplineError } from "#domain/errors.ts";
-import { configChanges, kept } from "./config-changes.ts";
+import type { TaplineError } from "#domain/errors.ts";
 import { loadConfig } from "./config.ts";
 import { createHealth, type Health } from "./health.ts";
+import { leaveStartBehind } from "./lean.ts";
 import { createLogs, type Logs, type LogSettings } from "./log.ts";
 import { startMetrics } from "./metrics.ts";
 import { createNotify } from "./notify.ts";
 import { ownMetrics } from "./own-metrics.ts";
 import { startProfiling } from "./profiling.ts";
+import { Reloads } from "./reloads.ts";
+import type { NamesSecrets } from "./secrets.ts";
 import { createShutdown, type Shutdown } from "./shutdown.ts";
 import { startTraces, traced } from "./traces.ts";
 import { version } from "./version.ts";
 
 /** What every agent's configuration has. */
-interface AgentConfig {
+interface AgentConfig extends NamesSecrets {
   readonly log: LogSettings;
   readonly metrics: { readonly host: string; readonly port: number };
   readonly profiling?: { readonly port: number } | undefined;
@@ -28,6 +30,8 @@ export interface AgentContext {
   readonly health: Health;
   readonly registry: Registry;
   readonly shutdown: Shutdown;
+  /** why the configuration in the file is not the one that runs */
+  readonly refusal: () => TaplineError | undefined;
 }
 
 export interface RunningAgent<Config> {
@@ -43,6 +47,8 @@ export interface AgentOptions<S extends z.ZodType<AgentConfig>> {
   /** path of its configuration */
   readonly config: string;
   readonly schema: S;
+  /** the engine's: gives back the program's text that only starting ran */
+  readonly releaseText: () => number;
   readonly start: (config: z.output<S>, context: AgentContext) => Promise<RunningAgent<z.output<S>>>;
 }
 
@@ -50,12 +56,11 @@ export interface AgentOptions<S extends z.ZodType<AgentConfig>> {
 export async function runAgent<S extends z.ZodType<AgentConfig>>(options: AgentOptions<S>): Promise<never> {
   const { kind, config: path, schema, start } = options;
   process.umask(0o077); // what it writes is nobody else's
-  let config = await loadConfig(path, schema);
+  const config = await loadConfig(path, schema);
   const logs = createLogs(config.log);
   const log = logs.facility("process");
   const health = createHealth();
   let running = false;
-  const reloads = { applied: 0, refused: 0 };
   health.ready("start", () => ({ ok: running, detail: running ? "done" : "still starting" }));
   const notify = createNotify({ environment: process.env, log, alive: () => health.liveness().ok });
   using shutdown = createShutdown({
@@ -65,6 +70,7 @@ export async function runAgent<S extends z.ZodType<AgentConfig>>(options: AgentO
   });
   shutdown.part({ name: "notify", close: (signal) => notify.close(signal), deadlineMs: 1000 });
   log.notice("started", { version, config: path, pid: process.pid });
+  const reloads = new Reloads(config, { path, schema, log });
   try {
     const { endpoint } = config.export.otlp ?? {};
     const traces = await startTraces({ endpoint, service: `tapline-${kind}`, version, attributes: {}, log });
@@ -73,7 +79,7 @@ export async function runAgent<S extends z.ZodType<AgentConfig>>(options: AgentO
     const stopMeasuring = ownMetrics(registry, {
       logs: () => logs.counts(),
       tracesLost: () => traces.lost(),
-      reloads: () => reloads,
+      reloads: () => reloads.counts,
     });
     const failed = (asked: string, error: unknown): void => log.error("failed to answer", { path: asked, error });
     const { host, port } = config.metrics;
@@ -86,29 +92,18 @@ export async function runAgent<S extends z.ZodType<AgentConfig>>(options: AgentO
         await metrics.close(signal);
       },
     });
-    const agent = await traced("start", {}, () => start(config, { logs, health, registry, shutdown }));
+    const agent = await traced("start", {}, () =>
+      start(config, { logs, health, registry, shutdown, refusal: () => reloads.refusal }),
+    );
     if (config.profiling) {
       const profiling = await startProfiling({ port: config.profiling.port, stages: () => agent.stages(), log });
       shutdown.part({ name: "profiling", close: (signal) => profiling.close(signal), deadlineMs: 1000 });
       log.warning("profiling is open to this machine", { url: profiling.url });
     }
+    leaveStartBehind(options.releaseText);
     running = true;
     notify.ready("running");
-    shutdown.onReload(async () => {
-      reloads.refused++; // until it is over
-      const next = await loadConfig(path, schema);
-      const { live, restart } = configChanges(schema, config, next);
-      if (live.length > 0) await agent.change(next);
-      if (restart.length > 0)
-        log.warning("left for a restart", {
-          error: new TaplineError("CONFIG_NEEDS_RESTART", { paths: restart.join(", ") }),
-        });
-      reloads.refused--;
-      reloads.applied++;
-      log.notice("reloaded the configuration", { applied: live, restart });
-      // What needs a restart still differs from what runs: the next reload says so again.
-      config = kept(config, next, restart);
-    });
+    shutdown.onReload(() => reloads.take((next) => agent.change(next)));
   } catch (error) {
     // A signal that came while it started is no failure.
     if (!shutdown.signal.aborted) {

@@ -32,7 +32,7 @@ function values({ req, res, err, ...rest }: LogValues): LogValues {
   };
 }
 
-/** For `Fastify({ loggerInstance, disableRequestLogging: true })`: a line for each request is what the metrics are for. */
+/** For Fastify's `loggerInstance`, with request logging disabled: a line for each request is what the metrics are for. */
 export function frameworkLog(log: Log, bound: LogValues = {}): FastifyBaseLogger {
   const at =
     (severity: Severity) =>

@@ -37,7 +37,10 @@ export class JoinHolder {
   async want(wanted: readonly Membership[]): Promise<Held> {
     const lines = new Map(wanted.map((one) => [lineOf(one), one]));
     const socket = (await this.#connect()) ?? (await this.#start());
-    const answer = await this.#ask(socket, `want ${lines.size}\n${[...lines.keys()].map((line) => `${line}\n`).join("")}`);
+    const answer = await this.#ask(
+      socket,
+      `want ${lines.size}\n${[...lines.keys()].map((line) => `${line}\n`).join("")}`,
+    );
     const failed = answer.lines.flatMap((line) => {
       const [, which = "", error] = /^failed (.*) (\d+)$/.exec(line) ?? [];
       const membership = lines.get(which);

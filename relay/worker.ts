@@ -113,7 +113,13 @@ export class Worker {
 
   view(): { pid: number | null; state: WorkerPhase; restarts: number; detail: string } {
     const { pid, ready } = this.files.state();
-    const state = ready ? "running" : !this.#wanted ? "stopped" : this.#timer === undefined ? "starting" : "backing off";
+    const state = ready
+      ? "running"
+      : !this.#wanted
+        ? "stopped"
+        : this.#timer === undefined
+          ? "starting"
+          : "backing off";
     return { pid: pid === 0 ? null : pid, state, restarts: this.#restarts, detail: this.#problem.trim() };
   }
 

@@ -150,5 +150,7 @@ function sum(a: unknown, b: unknown): unknown {
   if (typeof a === "number" && typeof b === "number") return a + b;
   if (typeof a === "bigint" && typeof b === "bigint") return a > b ? a : b;
   if (typeof a !== "object" || a === null || typeof b !== "object" || b === null) return a;
-  return Object.fromEntries(Object.entries(a).map(([key, value]) => [key, sum(value, (b as Record<string, unknown>)[key])]));
+  return Object.fromEntries(
+    Object.entries(a).map(([key, value]) => [key, sum(value, (b as Record<string, unknown>)[key])]),
+  );
 }

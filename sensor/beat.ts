@@ -2,6 +2,7 @@
 // every five seconds a line of statistics. Reading never changes a count.
 import type { Stream } from "#api/stream.ts";
 import type { CaptureFigures } from "#domain/analysis.ts";
+import type { TaplineError } from "#domain/errors.ts";
 import type { PinningReport } from "#domain/pinning.ts";
 import type { ReportedInterface, SensorReport } from "#domain/report.ts";
 import type { SensorPlace } from "#domain/subjects.ts";
@@ -36,6 +37,8 @@ export interface BeatOptions {
   readonly figures: () => CaptureFigures | null;
   /** interfaces that the capture would not take */
   readonly refused: () => readonly Refused[];
+  /** why the configuration in the file does not run */
+  readonly refusal: () => TaplineError | undefined;
   readonly store: StoreWriter;
   readonly database: string;
   readonly pinner: Pinner;
@@ -149,17 +152,26 @@ export class Beat {
         settings: (this.#budget as Budget).settings,
         pinning: this.#pinning,
         refused: this.#options.refused(),
+        refusal: this.#options.refusal(),
       }),
       ns,
     );
     for (const change of changes) tell(hearers, change);
-    this.report = this.#report(figures, ns);
+    const interfaces = reportInterfaces(
+      figures,
+      this.#before?.figures,
+      Number(ns - (this.#before?.ns ?? ns)),
+      this.#options.losses,
+    );
+    this.report = this.#report(figures, ns, interfaces);
     showFigures(metrics, {
       report: this.report,
       gaps: results.gaps,
       blindSeconds: results.blindSeconds,
-      interfaces: [...this.interfaces()],
+      interfaces,
       liveWriteErrors: figures.liveWriteErrors,
+      spilledBytes: figures.spilledBytes,
+      unreadBatches: figures.unreadBatches,
       rung,
       store: storeState,
       fleet,
@@ -191,9 +203,8 @@ export class Beat {
     if (this.#budget) this.#options.capture.setLimits(this.#budget.settings);
   }
 
-  #report(figures: CaptureFigures, ns: bigint): SensorReport {
+  #report(figures: CaptureFigures, ns: bigint, interfaces: SensorReport["interfaces"]): SensorReport {
     const { place, run, startedNs, losses, results, fleet, store } = this.#options;
-    const between = Number(ns - (this.#before?.ns ?? ns));
     const state = store.state();
     const { accepted = 0, acknowledged = 0, waiting = 0, overflowed = 0 } = fleet?.findings.figures ?? {};
     return {
@@ -205,7 +216,7 @@ export class Beat {
       started: timeText(startedNs),
       sequence: ++this.#sequence,
       interval_ms: secondMs,
-      interfaces: foldRemoved(reportInterfaces(figures, this.#before?.figures, between, losses)),
+      interfaces: foldRemoved(interfaces),
       softnet: losses.softnet(),
       protocols: reportProtocols(figures.protocols),
       flows: { live: figures.liveFlows, total: figures.flows, cap_evictions: figures.capEvictions },

@@ -1,7 +1,6 @@
 // What is not as it should be in the figures of a second. Pure. Enters: figures now and before, and how the parts stand. Leaves: what holds, for conditions.ts.
 import type { CaptureFigures, PortCounts } from "#domain/analysis.ts";
-import type { ErrorCode } from "#domain/errors.ts";
-import { catalogue } from "#domain/errors.ts";
+import { catalogue, type ErrorCode, type TaplineError } from "#domain/errors.ts";
 import type { PinningReport } from "#domain/pinning.ts";
 import type { StoreState } from "#store/writer.ts";
 import type { Rung } from "#domain/vocabulary.ts";
@@ -18,6 +17,7 @@ export interface Standing {
   readonly settings: Settings;
   readonly pinning: PinningReport;
   readonly refused: readonly Refused[];
+  readonly refusal: TaplineError | undefined;
 }
 
 const known = (code: string): code is ErrorCode => Object.hasOwn(catalogue, code);
@@ -42,7 +42,8 @@ function ofPort(port: PortCounts, before: PortCounts | undefined): Holding[] {
   return holding;
 }
 
-export function holding({ now, before, store, database, rung, settings, pinning, refused }: Standing): Holding[] {
+export function holding(standing: Standing): Holding[] {
+  const { now, before, store, database, rung, settings, pinning, refused, refusal } = standing;
   const all = now.ledger
     .filter(({ state }) => state !== "removed")
     .flatMap((port) =>
@@ -60,6 +61,14 @@ export function holding({ now, before, store, database, rung, settings, pinning,
       details: store.error.details,
     });
   for (const { name, code, details } of refused) all.push({ code, subject: name, severity: "error", details });
+  // Each refused reload is a condition of its own: the next one may be refused for another reason.
+  if (refusal)
+    all.push({
+      code: "CONFIG_REFUSED",
+      subject: `refused reload ${refusal.details["number"]}`,
+      severity: "warning",
+      details: refusal.details,
+    });
   if (rung !== "none")
     all.push({
       code: "SENSOR_DEGRADED",

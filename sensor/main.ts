@@ -1,5 +1,6 @@
 // `tapline sensor`: its configuration, and the running sensor that it becomes.
 import { sensorConfig } from "#domain/sensor-config.ts";
+import { engine } from "#native/engine.ts";
 import { runAgent } from "#process/agent.ts";
 import { startSensor } from "./sensor.ts";
 
@@ -13,5 +14,6 @@ export const runSensor = ({ config, require }: SensorArguments): Promise<never> 
     kind: "sensor",
     config,
     schema: sensorConfig,
+    releaseText: () => engine().releaseText(),
     start: (first, context) => startSensor(first, { ...context, require }),
   });

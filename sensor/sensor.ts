@@ -21,7 +21,7 @@ import { TaplineError } from "#domain/errors.ts";
 import type { SensorConfig } from "#domain/sensor-config.ts";
 import { HostFiles } from "#host/files.ts";
 import { Losses } from "#host/losses.ts";
-import { engine, type Capture, type CaptureOptions } from "#native/engine.ts";
+import { engine, type Capture } from "#native/engine.ts";
 import type { AgentContext, RunningAgent } from "#process/agent.ts";
 import { frameworkLog } from "#process/framework-log.ts";
 import { traced } from "#process/traces.ts";
@@ -34,14 +34,14 @@ import { liveSummary } from "./live-summary.ts";
 import { driverStatistics, openPinner } from "./machine.ts";
 import { sum } from "./report.ts";
 import { Results } from "./results.ts";
-import { configured, entries, flowsInMemory, pinningPolicy, ringBytes, sourceText } from "./settings.ts";
+import { configured, entries, flowsInMemory, pinningPolicy, ringRoom, sourceText } from "./settings.ts";
 import { SensorMetrics } from "./show-figures.ts";
 import { rests, takeAll, tellStoredMs } from "./take.ts";
 import { tell, type Hearers } from "./telling.ts";
-import { Watched } from "./watched.ts";
+import { oneRingFits, Watched } from "./watched.ts";
 
 export interface SensorContext extends AgentContext {
-  /** an interface that is named and not there ends the start */
+  /** an interface that is named and not there, or refused, ends the start */
   readonly require: boolean;
 }
 
@@ -59,8 +59,8 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
 
   const pinner = openPinner(join(dirname(first.store.path), "pinning.json"), logs.facility("host"));
   shutdown.part({ name: "pinning", close: () => void pinner.close(), deadlineMs: 2000 });
-  const watched = new Watched(pinner, first.capture.threads, entries(first), pinningPolicy(first));
-  const { absent } = watched.wanted();
+  const watched = new Watched(pinner, first.capture.threads, entries(first), pinningPolicy(first), ringRoom(first));
+  const { names, absent } = watched.wanted();
   if (context.require && absent[0] !== undefined) throw new TaplineError("INTERFACE_NOT_FOUND", { path: absent[0] });
 
   const store = await traced("open the store", {}, () =>
@@ -87,12 +87,11 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
     },
   });
   const sinceStart = (): number => Number(wallNs() - startedNs);
-  const ports = watched.ports();
-  ringsFit(first, ports.length);
+  oneRingFits(ringRoom(first));
   const run = await store.beginRun({
     source: sourceText(first),
     options: { capture: first.capture, analysis: { ...first.analysis, settle: String(first.analysis.settle) } },
-    interfaces: watched.names,
+    interfaces: names,
     startedNs,
   });
   shutdown.signal.throwIfAborted();
@@ -130,14 +129,20 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
       answer: served && ((path) => traced("answer the fleet", {}, () => served.ask(path))),
       tell: (change) => tell(hearers, change),
     });
-    const { drain, findings } = fleet;
+    const { drain, findings, connection } = fleet;
+    const undelivered = (waiting: number): TaplineError =>
+      new TaplineError("BUS_UNDELIVERED", {
+        findings: waiting,
+        detail: connection.state.lastError?.message ?? "no acknowledgement came in time",
+        path: first.store.path,
+      });
     shutdown.part({
       name: "fleet",
       deadlineMs: 6000,
       close: async () => {
         await drain();
         const { waiting } = findings.figures;
-        if (waiting > 0) logs.facility("bus").warning("left findings undelivered", { findings: waiting });
+        if (waiting > 0) logs.facility("bus").error("left findings undelivered", { error: undelivered(waiting) });
       },
     });
   }
@@ -150,12 +155,12 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
   shutdown.signal.throwIfAborted();
   // Closes after the capture: the last report has the last packet.
   shutdown.part({ name: "beat", close: () => beat?.stop(), deadlineMs: 2000 });
-  const capture = startCapture(first, ports);
-  const names = watched.names.join(", ");
+  const capture = startCapture(first);
+  const source = names.join(", ");
   capture.done.catch(() => undefined); // read below
   // What cannot be captured at all is known by the next turn.
   await Promise.race([capture.done, nextTurn()]).catch((error: unknown) => {
-    throw engineError(error, names);
+    throw engineError(error, source);
   });
   const results = new Results({
     store,
@@ -172,7 +177,7 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
       ended = figures;
     },
     (cause: unknown) => {
-      const error = engineError(cause, names);
+      const error = engineError(cause, source);
       log.critical("lost the capture", { error });
       shutdown.stop("the capture failed", error);
     },
@@ -188,6 +193,13 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
     },
   });
   shutdown.signal.throwIfAborted();
+  await watched.follow(capture, (onChange) => engine().watchLinks(onChange), {
+    changed: ({ added, removed }) => log.notice("followed the interfaces", { added, removed }),
+    failed: (path, error) => log.error("failed to watch an interface", { path, error }),
+  });
+  shutdown.signal.throwIfAborted();
+  const ending = watched.refused.find(({ code }) => context.require || code === "CAPTURE_NOT_PERMITTED");
+  if (ending) throw new TaplineError(ending.code, ending.details);
   const pulse = new Beat({
     place,
     run: fleet?.run ?? String(startedNs),
@@ -196,6 +208,7 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
     capture,
     figures: () => capture.figures() ?? ended ?? null,
     refused: () => watched.refused,
+    refusal: context.refusal,
     store,
     database: first.store.path,
     pinner,
@@ -212,10 +225,6 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
   beat = pulse;
   pulse.start();
 
-  watched.follow(capture, (onChange) => engine().watchLinks(onChange), {
-    changed: ({ added, removed }) => log.notice("followed the interfaces", { added, removed }),
-    failed: (path, error) => log.error("failed to follow an interface", { path, error }),
-  });
   health.ready("capture", () => pulse.watching());
   health.ready("store", () => {
     const { state } = store.state();
@@ -229,35 +238,24 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
     change: async (next) => {
       // First what can be refused: nothing is changed then.
       await capture.setFilter(next.capture.filter).catch((cause: unknown) => {
-        throw engineError(cause, watched.names.join(", "));
+        throw engineError(cause, source);
       });
       await store.setRetention(next.store.retention);
-      watched.change(entries(next), pinningPolicy(next));
+      watched.change(entries(next), pinningPolicy(next), ringRoom(next));
       pulse.configure(configured(next));
       logs.set(next.log);
     },
   };
 }
 
-/** The kernel would give all the memory there is to a ring that asks for more, and the machine would stand still. */
-function ringsFit(config: SensorConfig, ports: number): void {
-  const wanted = ringBytes(config, Math.max(1, ports));
-  const free = process.availableMemory();
-  const MiB = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`;
-  if (wanted > free)
-    throw new TaplineError("CAPTURE_RING_FAILED", {
-      path: ports === 1 ? "the interface" : `${ports} interfaces`,
-      detail: `${MiB(wanted)} asked for, and this machine has ${MiB(free)} left`,
-    });
-}
-
 /** The client of NATS is loaded only where there is a fleet. */
 const openFleet = async (config: NonNullable<SensorConfig["nats"]>, options: FleetOptions): Promise<Fleet> =>
   new (await import("./fleet.ts")).Fleet(config, options);
 
-function startCapture({ capture, analysis }: SensorConfig, ports: CaptureOptions["ports"]): Capture {
+/** Of no interface yet. */
+function startCapture({ capture, analysis }: SensorConfig): Capture {
   return engine().capture({
-    ports,
+    ports: [],
     wait: true,
     threads: capture.threads,
     filter: capture.filter,

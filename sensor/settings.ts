@@ -27,9 +27,18 @@ export const configured = ({ analysis, budget }: SensorConfig): Configured => ({
 /** What the API's reader takes for an active flow (store/live-run.ts); an ended one takes half. */
 const readFlowBytes = 250;
 
-/** Bytes of all rings when `ports` interfaces are watched. */
-export const ringBytes = ({ capture: { ring, threads } }: SensorConfig, ports: number): number =>
-  ring.blockKiB * 1024 * ring.blocks * threads * ports;
+const ringBytes = ({ capture: { ring, threads } }: SensorConfig): number =>
+  ring.blockKiB * 1024 * ring.blocks * threads;
+
+/** What rings may take, bytes: those of one interface, and all of them. */
+export interface RingRoom {
+  readonly each: number;
+  readonly all: number;
+}
+export const ringRoom = (config: SensorConfig): RingRoom => ({
+  each: ringBytes(config),
+  all: config.budget.memoryMiB * 2 ** 20,
+});
 
 /** Of active flows and of a run's columns: an eighth of the budget. More are answered from the disk, more slowly. */
 export const flowsInMemory = ({ budget }: SensorConfig): number =>

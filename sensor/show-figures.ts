@@ -25,6 +25,8 @@ export interface Shown {
   readonly gaps: Gaps;
   readonly blindSeconds: ReadonlyMap<string, ReadonlyMap<BlindReason, number>>;
   readonly liveWriteErrors: number;
+  readonly spilledBytes: number;
+  readonly unreadBatches: number;
   readonly rung: Rung;
   readonly store: StoreState;
   readonly fleet: Fleet | undefined;
@@ -71,6 +73,8 @@ export function showFigures(metrics: SensorMetrics, shown: Shown): void {
   metrics.set("tapline_sensor_clock_step_seconds", {}, report.clock.step_seconds);
   metrics.total("tapline_sensor_blinds_dropped_total", {}, report.blinds_dropped);
   metrics.total("tapline_sensor_live_write_errors_total", {}, shown.liveWriteErrors);
+  metrics.total("tapline_sensor_spilled_bytes_total", {}, shown.spilledBytes);
+  metrics.total("tapline_sensor_unread_batches_total", {}, shown.unreadBatches);
   for (const severity of ["warning", "error"] as const)
     metrics.set(
       "tapline_sensor_conditions",

@@ -4,10 +4,10 @@ import type { ResultBatch } from "#domain/analysis.ts";
 import type { Job } from "#native/engine.ts";
 
 /** How long to rest when the engine has nothing: far less than it takes to fill its queue. */
-export const rests = { file: 1, live: 100 } as const;
+export const rests = { file: 1, live: 200 } as const;
 
 /** How often a live engine hears what is stored: a slot of its live file is free only then. */
-export const tellStoredMs = 200;
+export const tellStoredMs = 500;
 
 /** Hands every batch to `carry` until the engine is done and nothing is left. */
 export async function takeAll<Summary>(

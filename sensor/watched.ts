@@ -1,11 +1,13 @@
 // Which interfaces are captured: what the configuration's entries mean now, followed as interfaces come, go and are renamed.
 // Enters: entries, and the kernel's word on interfaces. Leaves: ports added to and removed from the capture, placed by the pinning plan.
+// One that is refused is tried again: with the next change of interfaces, or after a while.
 import { TaplineError, type ErrorCode, type ErrorDetails } from "#domain/errors.ts";
 import type { Capture, PortOptions } from "#native/engine.ts";
 import { matching, type InterfaceEntry } from "#host/matching.ts";
 import type { Pinner } from "#host/pinner.ts";
 import type { InterfacePlan, PinningPolicy } from "#host/pinning.ts";
 import { engineError } from "./engine-error.ts";
+import type { RingRoom } from "./settings.ts";
 
 export interface Changes {
   readonly added: readonly string[];
@@ -22,7 +24,7 @@ const againMs = 10_000;
 
 export interface Followers {
   readonly changed: (changes: Changes) => void;
-  /** the capture would not do it */
+  /** the capture would not do it; told once, however often it is tried again */
   readonly failed: (name: string, cause: unknown) => void;
 }
 
@@ -36,28 +38,57 @@ export interface Wanted {
   readonly absent: readonly string[];
 }
 
+const MiB = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`;
+
+/** When not even one interface's rings have room on this machine, no time mends that. */
+export function oneRingFits({ each }: RingRoom): void {
+  const free = process.availableMemory();
+  if (each > free)
+    throw new TaplineError("CAPTURE_RING_FAILED", {
+      path: "an interface",
+      detail: `${MiB(each)} asked for, and this machine has ${MiB(free)} left`,
+    });
+}
+
 export class Watched {
   readonly #pinner: Pinner;
   readonly #threads: number;
   #entries: readonly InterfaceEntry[];
   #policy: PinningPolicy;
+  #room: RingRoom;
+  /** that are meant, refused ones among them */
   #names: readonly string[] = [];
   #capture: Capture | undefined;
   #failed: Followers["failed"] | undefined;
   #links: Disposer | undefined;
   #again: NodeJS.Timeout | undefined;
   readonly #refused = new Map<string, Refused>();
+  /** whose rings are made, waited for, or asked for */
+  readonly #held = new Set<string>();
 
   /** `threads`: for each interface */
-  constructor(pinner: Pinner, threads: number, entries: readonly InterfaceEntry[], policy: PinningPolicy) {
+  constructor(
+    pinner: Pinner,
+    threads: number,
+    entries: readonly InterfaceEntry[],
+    policy: PinningPolicy,
+    room: RingRoom,
+  ) {
     this.#pinner = pinner;
     this.#threads = threads;
     this.#entries = entries;
     this.#policy = policy;
+    this.#room = room;
   }
 
+  /** Watched, or waited for. */
   get names(): readonly string[] {
-    return this.#names;
+    return this.#names.filter((name) => this.#held.has(name) && !this.#refused.has(name));
+  }
+
+  /** The capture would not take them. */
+  get refused(): readonly Refused[] {
+    return [...this.#refused.values()];
   }
 
   wanted(): Wanted {
@@ -65,15 +96,16 @@ export class Watched {
     return { names: [...interfaces.map(({ name }) => name), ...absent], absent };
   }
 
-  /** What to begin the capture with. */
-  ports(): PortOptions[] {
-    this.#names = this.wanted().names;
-    return this.#placed(this.#names);
-  }
-
-  follow(capture: Capture, watch: (onChange: () => void) => Disposer, { changed, failed }: Followers): void {
+  /** Adds all there are, then follows them as they come and go. Settles when the capture has answered for each. */
+  async follow(
+    capture: Capture,
+    watch: (onChange: () => void) => Disposer,
+    { changed, failed }: Followers,
+  ): Promise<void> {
     this.#capture = capture;
     this.#failed = failed;
+    this.#names = this.wanted().names;
+    await Promise.all(this.#placed(this.#names).map((port) => this.#add(port)));
     const look = (): void => {
       const changes = this.update();
       if (changes.added.length + changes.removed.length > 0) changed(changes);
@@ -84,50 +116,70 @@ export class Watched {
     }, againMs).unref();
   }
 
-  /** Changes nothing when nothing changed. */
+  /** Changes nothing when nothing changed and nothing was refused. */
   update(): Changes {
     const { names } = this.wanted();
     const added = names.filter((name) => !this.#names.includes(name));
     const removed = this.#names.filter((name) => !names.includes(name));
-    if (added.length === 0 && removed.length === 0) return { added, removed };
+    const again = names.filter((name) => this.#refused.has(name) && !this.#held.has(name));
+    if (added.length + removed.length + again.length === 0) return { added, removed };
     this.#names = names;
-    for (const name of this.#refused.keys()) if (!names.includes(name)) this.#refused.delete(name);
-    for (const name of removed) this.#try(name, (capture) => capture.remove(name));
+    for (const name of removed) void this.#remove(name);
     for (const port of this.#placed(names))
-      if (added.includes(port.name)) this.#try(port.name, (capture) => capture.add(port));
+      if (added.includes(port.name) || again.includes(port.name)) void this.#add(port);
     return { added, removed };
   }
 
-  change(entries: readonly InterfaceEntry[], policy: PinningPolicy): Changes {
+  change(entries: readonly InterfaceEntry[], policy: PinningPolicy, room: RingRoom): Changes {
     const rearrange = policy.irq !== this.#policy.irq;
     this.#entries = entries;
     this.#policy = policy;
+    this.#room = room;
     const changes = this.update();
     if (rearrange) this.#placed(this.#names);
     return changes;
   }
 
-  #try(name: string, change: (capture: Capture) => Promise<void>): void {
-    if (!this.#capture) return;
-    this.#refused.delete(name);
-    change(this.#capture).catch((cause: unknown) => {
-      const error = engineError(cause, name);
-      this.#failed?.(name, error);
-      if (!(error instanceof TaplineError)) return;
-      this.#refused.set(name, { name, code: error.code, details: error.details });
-      // Not among the watched, so the next look tries again.
-      this.#names = this.#names.filter((one) => one !== name);
-    });
-  }
-
-  /** The capture would not take them; tried again with the next change, or after a while. */
-  get refused(): readonly Refused[] {
-    return [...this.#refused.values()];
-  }
-
   stop(): void {
     clearInterval(this.#again);
     this.#links?.stop();
+  }
+
+  async #add(port: PortOptions): Promise<void> {
+    const { name } = port;
+    try {
+      this.#fits(name);
+      this.#held.add(name);
+      await this.#capture?.add(port);
+      this.#refused.delete(name);
+    } catch (cause) {
+      this.#held.delete(name);
+      this.#refuse(name, engineError(cause, name));
+    }
+  }
+
+  async #remove(name: string): Promise<void> {
+    this.#held.delete(name);
+    if (this.#refused.delete(name)) return;
+    await this.#capture?.remove(name).catch((cause: unknown) => this.#failed?.(name, engineError(cause, name)));
+  }
+
+  #refuse(name: string, error: unknown): void {
+    if (!this.#names.includes(name)) return; // it has gone meanwhile
+    const known = this.#refused.get(name)?.code;
+    if (!(error instanceof TaplineError) || error.code !== known) this.#failed?.(name, error);
+    if (error instanceof TaplineError) this.#refused.set(name, { name, code: error.code, details: error.details });
+  }
+
+  /** Rings that are waited for count, too: they are made when their interface comes. */
+  #fits(name: string): void {
+    const { each, all } = this.#room;
+    const others = this.#held.size;
+    if ((others + 1) * each < all) return;
+    throw new TaplineError("CAPTURE_RING_FAILED", {
+      path: name,
+      detail: `${MiB(each)} asked for, and of the budget of ${MiB(all)} the rings of ${others} other interfaces take ${MiB(others * each)}`,
+    });
   }
 
   #placed(names: readonly string[]): PortOptions[] {

@@ -80,7 +80,6 @@ export const openForWriting = (
       db.pragma("wal_autocheckpoint = 16384");
       if (unending) {
         db.pragma(`wal_autocheckpoint = ${unendingWal.checkpointBytes / 4096}`);
-        db.pragma("cache_size = -16384"); // what retention deletes lies scattered
         db.pragma(`journal_size_limit = ${unendingWal.keptBytes}`);
       }
       if (version < schemaVersion) migrate(db);

@@ -52,13 +52,15 @@ export class Agent implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #path: string;
   readonly #exit: Promise<unknown[]>;
+  readonly #metricsPort: number;
   #stderr = "";
   over = false;
 
-  private constructor(network: Network, child: ChildProcess, path: string) {
+  private constructor(network: Network, child: ChildProcess, path: string, config: Config) {
     this.#network = network;
     this.#child = child;
     this.#path = path;
+    this.#metricsPort = (config["metrics"] as { port?: number } | undefined)?.port ?? 9464;
     child.stderr?.setEncoding("utf8").on("data", (text: string) => (this.#stderr += text));
     child.stdout?.resume();
     this.#exit = once(child, "exit");
@@ -70,7 +72,7 @@ export class Agent implements AsyncDisposable {
     const agent = await Agent.launch(network, desk, config, ...options);
     for (let i = 0; i < 400; i++) {
       if (agent.over) throw new Error(`the sensor ended: ${agent.stderr}`);
-      const ready = await agent.ask("/readyz", 9464).catch(() => undefined);
+      const ready = await agent.ready().catch(() => undefined);
       if (ready?.status === 200) return agent;
       await sleep(25);
     }
@@ -100,7 +102,7 @@ export class Agent implements AsyncDisposable {
         stdio: ["ignore", "pipe", "pipe"],
       },
     );
-    return new Agent(network, child, path);
+    return new Agent(network, child, path, config);
   }
 
   get pid(): number {
@@ -129,8 +131,15 @@ export class Agent implements AsyncDisposable {
     if (status !== 200) throw new Error(`${path}: ${status} ${text}`);
     return JSON.parse(text) as T;
   }
+  ready(): Promise<{ status: number; text: string }> {
+    return this.ask("/readyz", this.#metricsPort);
+  }
+  /** A condition that was raised or cleared, by its code, as the log tells it. */
+  told(turn: "raised" | "cleared", code: string): LogLine | undefined {
+    return this.log.findLast((line) => line.message === `${turn} a condition` && line["code"] === code);
+  }
   async metric(line: string): Promise<number> {
-    const { text } = await this.ask("/metrics", 9464);
+    const { text } = await this.ask("/metrics", this.#metricsPort);
     const found = text.split("\n").find((one) => one.startsWith(`${line} `));
     return found === undefined ? Number.NaN : Number(found.slice(line.length + 1));
   }
@@ -152,10 +161,10 @@ export class Agent implements AsyncDisposable {
     process.kill(this.pid, "SIGHUP");
   }
 
-  /** The exit code of one that ends by itself, within ten seconds. */
+  /** The exit code of one that ends by itself, within twenty seconds. */
   async ended(signal?: NodeJS.Signals): Promise<number | null> {
     if (signal && !this.over) process.kill(this.pid, signal);
-    const late = setTimeout(() => this.over || process.kill(this.pid, "SIGKILL"), 10_000);
+    const late = setTimeout(() => this.over || process.kill(this.pid, "SIGKILL"), 20_000);
     const [code] = (await this.#exit) as [number | null];
     clearTimeout(late);
     return code;

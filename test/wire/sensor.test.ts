@@ -1,57 +1,21 @@
 // The agent on a real wire: what was sent is in its ledger, its database, its metrics and its API, and it survives what happens to agents.
-import { execFile, spawn } from "node:child_process";
-import { join } from "node:path";
+import { execFile } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import Database from "better-sqlite3";
 import { describe, expect, test } from "vitest";
 import { Agent, Desk } from "./agent.ts";
-import { Network, type Sent } from "./network.ts";
+import { database, ledger } from "./books.ts";
+import { words } from "./driven.ts";
+import { Network } from "./network.ts";
 
 const run = promisify(execFile);
 const tapline = new URL("../../bin/tapline", import.meta.url).pathname;
-const words = (text: string): string[] => text.split(" ");
 
-interface LedgerRow {
-  readonly interface: string;
-  readonly seen: number;
-  readonly ring_drops: number;
-  readonly delivered: number;
-  readonly tracked: number;
-  readonly residue: number;
-  readonly live: { readonly state: string };
-}
-const ledger = async (agent: Agent): Promise<LedgerRow> => {
-  const { interfaces } = await agent.json<{ interfaces: LedgerRow[] }>("/api/v1/ledger");
-  const [row] = interfaces;
-  if (!row) throw new Error("the ledger is empty");
-  return row;
-};
 interface Summary {
   readonly total_lost_packets: number;
   readonly total_gaps_detected: number;
   readonly total_flows: number;
-}
-
-/** What the database says after its writer has ended. */
-function database(path: string) {
-  const db = new Database(path, { readonly: true });
-  try {
-    const one = (sql: string): unknown => db.prepare(sql).pluck().get();
-    return {
-      sound: one("PRAGMA integrity_check"),
-      complete: one("SELECT complete FROM runs ORDER BY run DESC LIMIT 1"),
-      packets: one("SELECT coalesce(sum(packets), 0) FROM flows") as number,
-      flows: one("SELECT count(*) FROM flows"),
-      lost: one("SELECT coalesce(sum(lost), 0) FROM flows"),
-      gaps: one("SELECT count(*) FROM gaps"),
-      suspect: one("SELECT count(*) FROM gaps WHERE suspect = 1"),
-      reasons: db.prepare("SELECT DISTINCT reason FROM blind ORDER BY reason").pluck().all(),
-      seen: one("SELECT seen FROM ledger ORDER BY run DESC, position LIMIT 1"),
-    };
-  } finally {
-    db.close();
-  }
 }
 
 describe("the sensor", { timeout: 60_000 }, () => {
@@ -313,59 +277,6 @@ describe("the sensor", { timeout: 60_000 }, () => {
     expect(blind).toContain("restart");
   });
 
-  test("a disk that is full stops the writing, not the capture; it is said, and writing resumes", async () => {
-    await using network = await Network.create();
-    await using desk = await Desk.create();
-    const disk = join(desk.folder, "disk");
-    await run("mkdir", [disk]);
-    await run("mount", ["-t", "tmpfs", "-o", "size=6m", "tmpfs", disk]);
-    try {
-      const path = join(disk, "sensor.db");
-      await using agent = await Agent.start(
-        network,
-        desk,
-        desk.config(network, { store: { path }, analysis: { settle: "100ms", idleTimeout: "1s" } }),
-      );
-      const sent: Sent[] = [];
-      for (let i = 0; i < 20; i++) {
-        sent.push(
-          await network.send(...words(`--packets 40000 --flows 4000 --loss 0.01 --pps 200000 --first ${1 + i * 20}`)),
-        );
-        if ((await agent.ask("/api/v1/report")).text.includes("STORE_DISK_FULL")) break;
-        await sleep(1200); // the flows end, and are written
-      }
-      await agent.until("it is said", async () => (await agent.ask("/api/v1/report")).text.includes("STORE_DISK_FULL"));
-      expect((await agent.ask("/readyz", 9464)).text).toContain("store: full");
-      const total = sent.reduce((sum, one) => sum + one.sent, 0);
-      await agent.until("capture goes on", async () => (await ledger(agent)).delivered === total);
-      await run("mount", ["-o", "remount,size=256m", disk]);
-      await agent.until("writing resumes", async () => (await agent.ask("/readyz", 9464)).status === 200, 15);
-      expect(await agent.end()).toBe(0);
-      expect(database(path)).toMatchObject({ sound: "ok", packets: total, lost: expect.any(Number) as number });
-    } finally {
-      await run("umount", [disk]);
-    }
-  });
-
-  test("ended while nothing can be written it ends all the same, and says what it left", async () => {
-    await using network = await Network.create();
-    await using desk = await Desk.create();
-    const disk = join(desk.folder, "disk");
-    await run("mkdir", [disk]);
-    await run("mount", ["-t", "tmpfs", "-o", "size=3m", "tmpfs", disk]);
-    try {
-      const config = desk.config(network, { store: { path: join(disk, "sensor.db") } });
-      await using agent = await Agent.start(network, desk, config);
-      const sent = await network.send(...words("--packets 60000 --flows 20000 --pps 200000"));
-      await agent.until("all is taken", async () => (await ledger(agent)).delivered === sent.sent);
-      expect(await agent.ended("SIGTERM")).toBe(1);
-      const left = agent.log.find(({ message }) => message === "left results unwritten");
-      expect(left?.["flows"]).toBeGreaterThan(10_000);
-    } finally {
-      await run("umount", [disk]);
-    }
-  });
-
   test.each(["started", "opened the database", "began to answer"])(
     "SIGTERM right after %j is a clean end",
     async (said) => {
@@ -399,52 +310,6 @@ describe("the sensor", { timeout: 60_000 }, () => {
         expect(spans).toContain(name);
     } finally {
       collector.kill();
-    }
-  });
-
-  test("NATS away for a while: capture loses nothing, findings arrive afterwards, all of them", async () => {
-    await using network = await Network.create();
-    await using desk = await Desk.create();
-    const nats = () => spawn("ip", ["netns", "exec", network.receiver, "nats-server", "-a", "127.0.0.1", "-p", "4222", "-js", "-sd", join(desk.folder, "js")], { stdio: "ignore" }); // biome-ignore format: one command
-    await network.in(network.receiver, "ip", "link", "set", "lo", "up");
-    let server = nats();
-    const stop = async (): Promise<void> => {
-      const gone = new Promise((resolve) => server.once("exit", resolve));
-      server.kill("SIGKILL");
-      await gone;
-    };
-    try {
-      await using agent = await Agent.start(
-        network,
-        desk,
-        desk.config(network, { nats: { url: "nats://127.0.0.1:4222" }, analysis: { settle: "200ms" } }),
-      );
-      await agent.until("it is connected", async () => (await agent.metric("tapline_bus_connected")) === 1);
-      const before = await network.send(...words("--packets 100000 --flows 200 --loss 0.005 --pps 100000"));
-      await agent.until(
-        "findings arrive",
-        async () => (await agent.metric('tapline_bus_findings_total{outcome="acknowledged"}')) === before.gaps,
-      );
-      await stop();
-      const away = await network.send(
-        ...words("--packets 100000 --flows 200 --loss 0.005 --pps 100000 --first 1001 --seed 7"),
-      );
-      await agent.until("they wait", async () => (await agent.metric("tapline_bus_waiting_findings")) >= away.gaps);
-      expect((await ledger(agent)).ring_drops).toBe(0);
-      server = nats();
-      await agent.until(
-        "they arrive afterwards",
-        async () => (await agent.metric("tapline_bus_waiting_findings")) === 0,
-        20,
-      );
-      const accepted = await agent.metric('tapline_bus_findings_total{outcome="accepted"}');
-      expect(await agent.metric('tapline_bus_findings_total{outcome="acknowledged"}')).toBe(accepted);
-      expect(await agent.metric('tapline_bus_findings_total{outcome="overflowed"}')).toBe(0);
-      // Conditions (NATS was away) are findings, too.
-      expect(accepted).toBeGreaterThanOrEqual(before.gaps + away.gaps);
-      expect(await agent.end()).toBe(0);
-    } finally {
-      await stop();
     }
   });
 });

@@ -104,6 +104,8 @@ Napi::Object figures(Napi::Env env, const LiveSnapshot& s) {
   out.Set("liveWriteErrors", static_cast<double>(s.all.flows.live_errors));
   out.Set("peakFlows", static_cast<double>(s.all.flows.peak));
   out.Set("waitedNs", static_cast<double>(s.waited_ns));
+  out.Set("spilledBytes", static_cast<double>(s.spilled.bytes));
+  out.Set("unreadBatches", static_cast<double>(s.spilled.unread));
   out.Set("ebpf", s.ebpf);
   out.Set("maxFlows", s.limits.max_flows);
   out.Set("settleNs", static_cast<double>(s.limits.settle_ns));

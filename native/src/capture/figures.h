@@ -103,6 +103,7 @@ struct LiveSnapshot {
   FlowLimits limits;
   std::string filter;
   int64_t waited_ns = 0;
+  Outbox::Spilled spilled;
   bool ebpf = true;
   uint64_t clock_steps = 0;
   int64_t clock_step_ns = 0;

@@ -23,6 +23,7 @@ Link link_of(const nlmsghdr* message) {
   out.index = static_cast<unsigned>(info->ifi_index);
   out.up = info->ifi_flags & IFF_UP;
   out.running = info->ifi_flags & IFF_RUNNING;
+  out.type = info->ifi_type;
   auto length = static_cast<int>(IFLA_PAYLOAD(message));
   for (const rtattr* a = IFLA_RTA(info); RTA_OK(a, length); a = RTA_NEXT(a, length)) {
     const auto* bytes = static_cast<const uint8_t*>(RTA_DATA(a));

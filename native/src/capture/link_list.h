@@ -17,6 +17,7 @@ struct Link {
   uint32_t mtu = 0;
   bool up = false;       ///< as it was set
   bool running = false;  ///< and has a carrier
+  uint16_t type = 0;     ///< ARPHRD_…: what its frames begin with
   bool operator==(const Link&) const = default;
 };
 

@@ -12,9 +12,9 @@ namespace tapline {
 
 namespace {
 constexpr size_t kOutbox = 1024;  ///< batches: the store may stand still for a second even with many threads
-constexpr size_t kOutboxBytes = size_t{32} << 20;
-constexpr size_t kChanges = 1024;  ///< that wait to be made; more are refused
-constexpr size_t kPorts = 4096;    ///< rows of figures: every name that ever was in the capture
+constexpr size_t kOutboxBytes = size_t{8} << 20;  ///< more goes into a file, once there is a database beside it
+constexpr size_t kChanges = 1024;                 ///< that wait to be made; more are refused
+constexpr size_t kPorts = 4096;                   ///< rows of figures: every name that ever was in the capture
 constexpr int kLookMs = 200;
 constexpr int kMovingMs = 2;
 
@@ -192,7 +192,7 @@ CaptureStatus LiveCapture::admit(const PortOptions& options) {
   const FlowLimits part = share(1);
   status = made->open(link, filter(), part);
   if (!status.ok() && !(options_.wait && comes_later(status))) {
-    made = nullptr;
+    made->give_up();
     blinds_.forget(ports_.size());
     return status;
   }
@@ -278,6 +278,7 @@ LiveSnapshot LiveCapture::snapshot() {
   LiveSnapshot out;
   out.ebpf = program_.fd() >= 0;
   out.waited_ns = outbox_.waited_ns();
+  out.spilled = outbox_.spilled();
   const RunClock::Steps steps = clock_.steps();
   out.clock_steps = steps.count;
   out.clock_step_ns = steps.sum_ns;

@@ -58,8 +58,12 @@ class LiveCapture {
   EngineProgress progress();
   Outbox& outbox() noexcept { return outbox_; }
 
-  /// From now on each member keeps its flows in a file of its own (flow/live_file.h). Once.
-  void keep_live(const LiveFlows& run) { live_files_.begin(run); }
+  /// From now on each member keeps its flows in a file of its own (flow/live_file.h), and results that do not fit into
+  /// memory wait in one. Once.
+  void keep_live(const LiveFlows& run) {
+    live_files_.begin(run);
+    outbox_.spill_beside(run.database);
+  }
 
  private:
   explicit LiveCapture(const LiveOptions& options);

@@ -12,7 +12,7 @@
 namespace tapline {
 
 namespace {
-constexpr int kPollMs = 20;
+constexpr int kPollMs = 50;  ///< a wish, a tick; frames wake it at once
 constexpr int64_t kPublishNs = 200'000'000;
 constexpr unsigned kTicks = 5;  ///< in which the whole table is visited once
 constexpr int64_t kBehindWallNs = 500'000'000;

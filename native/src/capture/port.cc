@@ -1,5 +1,6 @@
 #include "capture/port.h"
 
+#include <net/if_arp.h>
 #include <time.h>
 
 #include <algorithm>
@@ -98,6 +99,8 @@ void Port::tend(const Link* link, const std::string& filter, const FlowLimits& s
 CaptureStatus Port::open(const Link* link, const std::string& filter, const FlowLimits& share) {
   if (!link) return {"INTERFACE_NOT_FOUND", ""};
   if (!link->up) return {"INTERFACE_DOWN", "it is not set up"};
+  if (link->type != ARPHRD_ETHER && link->type != ARPHRD_LOOPBACK)
+    return {"CAPTURE_NOT_ETHERNET", std::to_string(link->type)};
   auto made = std::make_shared<Filter>();
   CaptureStatus status = made->compile(options_.name, filter);
   if (status.ok()) status = add_members(share);
@@ -274,6 +277,11 @@ void Port::end_members() {
   for (auto& member : members_) {
     member->join();
   }
+}
+
+void Port::give_up() {
+  end_members();
+  drop_members();
 }
 
 PortRow Port::row(std::vector<MemberRow>& members, MemberFigures& sum) {

@@ -64,6 +64,8 @@ class Port {
   // The capture ends. Figures stay as they are.
   void close_doors();
   void end_members();
+  /// It could not be opened and is wanted no more: its threads end, their numbers are free.
+  void give_up();
 
   // From any thread.
   PortRow row(std::vector<MemberRow>& members, MemberFigures& all);

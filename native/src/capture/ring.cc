@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <iterator>
 #include <utility>
@@ -73,6 +74,21 @@ sock_filter kClassic[] = {
     BPF_STMT(BPF_RET | BPF_A, 0),
 };
 #undef LL
+
+/// What the kernel says may still be taken; 0 when it does not say. Rings count against no cgroup.
+uint64_t memory_left() noexcept {
+  std::FILE* file = std::fopen("/proc/meminfo", "re");
+  if (!file) return 0;
+  unsigned long long kib = 0;
+  char line[128];
+  while (kib == 0 && std::fgets(line, sizeof line, file)) {
+    if (std::sscanf(line, "MemAvailable: %llu", &kib) != 1) kib = 0;
+  }
+  std::fclose(file);
+  return kib * 1024;
+}
+
+std::string mebibytes(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 }  // namespace
 
 CaptureStatus CaptureStatus::failed(const char* code, const char* what, int error) {
@@ -91,6 +107,12 @@ void Ring::close() noexcept {
 }
 
 CaptureStatus Ring::open(unsigned interface_index, const RingOptions& options) {
+  // The kernel would give all the memory there is to a ring that asks for more, and the machine would stand still.
+  const uint64_t left = memory_left();
+  if (left > 0 && options.bytes() > left) {
+    return {"CAPTURE_RING_FAILED",
+            mebibytes(options.bytes()) + " asked for, and this machine has " + mebibytes(left) + " left"};
+  }
   // Protocol 0: nothing arrives before the ring and the filter are there.
   fd_ = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
   if (fd_ < 0) {

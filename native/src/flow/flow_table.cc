@@ -150,7 +150,7 @@ Sequence& FlowTable::sequence(uint32_t slot) noexcept {
 template <typename Change>
 void FlowTable::counted(uint32_t slot, Change&& change) noexcept {
   const Sequence& s = *cold_[slot].sequence;
-  Totals& totals = totals_[cold_[slot].meta[0]];
+  Totals& totals = totals_[cold_[slot].protocol];
   gap_of_ = slot;
   const uint64_t lost = s.lost;
   totals.count(s, hot_[slot].hi, ~uint64_t{0});
@@ -174,11 +174,10 @@ uint32_t FlowTable::create(const Packet& p, uint32_t tag, int64_t now, uint64_t 
   cold.first_seen = now;
   cold.packet = number;
   cold.tag = tag;
-  cold.meta[0] = static_cast<uint8_t>(p.protocol);
-  cold.meta[2] = p.ipv6;
-  cold.meta[3] = p.association;
-  cold.meta[4] = p.nat_t;
-  cold.meta[6] = p.tags;
+  cold.protocol = static_cast<uint8_t>(p.protocol);
+  cold.association = p.association;
+  cold.nat_t = p.nat_t;
+  cold.tag_count = p.tags;
   big_endian(cold.tags, p.vlan[0], 2);
   big_endian(cold.tags + 2, p.vlan[1], 2);
   if (p.protocol == Protocol::Tcp || p.protocol == Protocol::Udp) {
@@ -198,7 +197,7 @@ uint32_t FlowTable::create(const Packet& p, uint32_t tag, int64_t now, uint64_t 
   index_.insert(tag, slot);
   live_flows_++;
   counts_.flows++;
-  totals_[cold.meta[0]].flows++;
+  totals_[cold.protocol].flows++;
   counts_.peak = std::max(counts_.peak, live_flows_);
 
   if (resumed) {
@@ -225,7 +224,7 @@ void FlowTable::associate(const Packet& p, uint32_t slot, bool resumed) noexcept
     std::memcpy(&ends, cold.ends, sizeof ends);
   }
   const uint64_t tags = uint64_t{p.vlan[0]} << 32 | uint64_t{p.vlan[1]} << 16 | uint64_t{p.tags} << 8 |
-                        uint64_t{p.ipv6} << 7 | uint64_t{cold.meta[0]};
+                        uint64_t{p.ipv6} << 7 | cold.protocol;
   const uint64_t group = mix(ends, tags);
   if (latest_) {
     const uint64_t before = latest_->replace(group, cold.packet);
@@ -253,7 +252,7 @@ uint32_t FlowTable::free_slot(int64_t now) noexcept {
     return used_++;
   }
   const uint32_t slot = free_;
-  free_ = cold_[slot].next_free;
+  free_ = static_cast<uint32_t>(cold_[slot].packet);
   return slot;
 }
 
@@ -323,7 +322,10 @@ void FlowTable::end(uint32_t slot, FlowEnd how, int64_t at) noexcept {
   if (hot.has(kHasSequence)) counted(slot, [&] { window_.finish(*cold.sequence, at, *this); });
   describe(slot, how, flows_out_.add());
   if (hot.has(kSequenced) && !unsampled(slot)) tombstones_.add(hot.key, cold.tag, hot.hi, hot.last_seen, cold.packet);
-  if (hot.has(kHasSequence)) free_sequences_.push_back(cold.sequence);
+  if (hot.has(kHasSequence)) {
+    window_.forget(*cold.sequence);
+    free_sequences_.push_back(cold.sequence);
+  }
   index_.erase(cold.tag, slot);
   live_flows_--;
   if (live_file_) {
@@ -336,7 +338,7 @@ void FlowTable::end(uint32_t slot, FlowEnd how, int64_t at) noexcept {
 
 void FlowTable::release(uint32_t slot) noexcept {
   hot_[slot].packets_flags = 0;
-  cold_[slot].next_free = free_;
+  cold_[slot].packet = free_;
   free_ = slot;
 }
 
@@ -346,14 +348,18 @@ void FlowTable::identify(uint32_t slot, FlowEnd how, RecordType& r) const noexce
   const Hot& hot = hot_[slot];
   const Cold& cold = cold_[slot];
   r.packet = static_cast<double>(cold.packet);
-  std::memcpy(r.meta, cold.meta, 8);
+  r.meta[0] = static_cast<uint8_t>(cold.protocol);
   r.meta[1] = static_cast<uint8_t>(how);
+  r.meta[2] = hot.has(kIpv6);
+  r.meta[3] = static_cast<uint8_t>(cold.association);
+  r.meta[4] = static_cast<uint8_t>(cold.nat_t);
   r.meta[5] = hot.has(kWrapped);
+  r.meta[6] = static_cast<uint8_t>(cold.tag_count);
   std::memcpy(r.tags, cold.tags, 8);
   if (hot.has(kIpv6)) {
     std::memcpy(r.source, ipv6_[slot].source, 16);
     std::memcpy(r.destination, ipv6_[slot].destination, 16);
-  } else if (cold.meta[0] == static_cast<uint8_t>(Protocol::Macsec)) {
+  } else if (cold.protocol == static_cast<uint8_t>(Protocol::Macsec)) {
     big_endian(r.sci, hot.key.a, 8);  // the key is the SCI
     std::memcpy(r.destination, cold.ends, 6);
     std::memcpy(r.source, cold.ends + 6, 6);
@@ -385,16 +391,17 @@ void FlowTable::describe(uint32_t slot, FlowEnd how, FlowRecord& r) const noexce
     return;
   }
   const Sequence& s = *cold.sequence;
-  r.first_number = static_cast<double>(s.restarts ? s.first_number : s.base);
+  const Rarely& rarely = s.rarely();
+  r.first_number = static_cast<double>(s.restarts ? rarely.first_number : s.base);
   r.expected = static_cast<double>(s.expected(hot.hi));
   r.unique = static_cast<double>(hot.packets() - s.not_unique());
-  r.reordered = static_cast<double>(s.reordered);
-  r.duplicate = static_cast<double>(s.duplicate);
-  r.late = static_cast<double>(s.late);
+  r.reordered = static_cast<double>(rarely.reordered);
+  r.duplicate = static_cast<double>(rarely.duplicate);
+  r.late = static_cast<double>(rarely.late);
   r.lost = static_cast<double>(s.lost);
   r.pending = static_cast<double>(s.pending());
-  r.jumps = s.jumps;
-  r.outliers = s.outliers;
+  r.jumps = rarely.jumps;
+  r.outliers = rarely.outliers;
   r.restarts = s.restarts;
   r.gaps = static_cast<double>(s.gaps);
   r.min_gap = s.min_gap;

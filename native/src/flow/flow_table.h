@@ -130,19 +130,20 @@ class FlowTable final : private GapSink {
                        ///< ipv6_
     uint32_t tag;      ///< of the index
     uint8_t tags[8];
-    uint8_t meta[8];
     union {
       int64_t base;  ///< until there is a Sequence
       Sequence* sequence;
       uint64_t ended_in;  ///< of an ended flow: the batch of flows_out_ with its record
     };
     int64_t first_seen;
-    union {
-      uint64_t packet;
-      uint32_t next_free;  ///< while the slot is free
-    };
+    uint64_t packet : 53;  ///< names the flow, in a double, too; the next free slot while this one is free
+    uint64_t protocol : 3;
+    uint64_t association : 2;
+    uint64_t nat_t : 1;
+    uint64_t tag_count : 2;
   };
-  static_assert(sizeof(Cold) == 56);
+  static_assert(sizeof(Cold) == 48);
+  static_assert(kProtocolCount <= 8);
   struct Ipv6Ends {
     uint8_t source[16];
     uint8_t destination[16];

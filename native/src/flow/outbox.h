@@ -1,5 +1,5 @@
-// Where finished records wait to be taken: bounded, so an engine that outruns its reader waits, and the waiting is
-// measured.
+// Where finished records wait to be taken: bounded in memory, then in a file, so an engine that outruns its reader
+// waits in the end, and the waiting is measured.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -8,16 +8,10 @@
 #include <mutex>
 #include <vector>
 
+#include "flow/spool.h"
 #include "generated/records.h"
 
 namespace tapline {
-
-enum class ResultKind : uint8_t { kFlows, kGaps, kLinks, kBlinds };
-
-struct ResultBatch {
-  ResultKind kind;
-  std::vector<uint8_t> records;
-};
 
 /// Live figures of a running engine; cheap to ask for.
 struct EngineProgress {
@@ -29,15 +23,21 @@ class Outbox {
   /// `limit`: batches; they may be small. `bytes`: of all of them.
   explicit Outbox(size_t limit, size_t bytes = SIZE_MAX) : limit_(limit), bytes_limit_(bytes) {}
 
+  /// From now on what has no room in memory goes into a file in this file's folder, until that is full, too.
+  void spill_beside(const std::string& file) {
+    const std::lock_guard lock(mutex_);
+    spool_.beside(file);
+    room_.notify_all();
+  }
+
   /// Waits while the box is full, unless the reader has gone. Returns the batch's number, from 1.
   uint64_t put(ResultBatch&& batch) {
     std::unique_lock lock(mutex_);
-    if (full() && !abandoned_) {
+    while (!abandoned_ && !push(batch)) {
       const auto from = std::chrono::steady_clock::now();
       room_.wait(lock, [this] { return !full() || abandoned_; });
       waited_ns_ += (std::chrono::steady_clock::now() - from).count();
     }
-    if (!abandoned_) push(std::move(batch));
     return ++put_;
   }
 
@@ -45,8 +45,7 @@ class Outbox {
   bool offer(ResultBatch&& batch) {
     const std::lock_guard lock(mutex_);
     if (abandoned_) return true;
-    if (full()) return false;
-    push(std::move(batch));
+    if (!push(batch)) return false;
     put_++;
     return true;
   }
@@ -65,10 +64,16 @@ class Outbox {
     std::lock_guard lock(mutex_);
     if (!asked_) room_.notify_all();
     asked_ = true;
-    if (batches_.empty()) return false;
-    out = std::move(batches_.front());
-    bytes_ -= out.records.size();
-    batches_.pop_front();
+    if (batches_.empty()) {
+      if (!spool_.take(out)) {
+        spool_.clear();  // if the disk was full, perhaps it is not now
+        return false;
+      }
+    } else {
+      out = std::move(batches_.front());
+      bytes_ -= out.records.size();
+      batches_.pop_front();
+    }
     room_.notify_all();
     return true;
   }
@@ -85,6 +90,7 @@ class Outbox {
     std::lock_guard lock(mutex_);
     abandoned_ = true;
     batches_.clear();
+    spool_.clear();
     bytes_ = 0;
     room_.notify_all();
   }
@@ -94,11 +100,27 @@ class Outbox {
     return waited_ns_;
   }
 
+  struct Spilled {
+    uint64_t bytes = 0;   ///< that went through the file
+    uint64_t unread = 0;  ///< batches that it did not give back
+  };
+  Spilled spilled() {
+    const std::lock_guard lock(mutex_);
+    return {spool_.spilled(), spool_.unread()};
+  }
+
  private:
-  bool full() const noexcept { return batches_.size() >= limit_ || bytes_ >= bytes_limit_; }
-  void push(ResultBatch&& batch) {
+  static constexpr size_t kSpoolBytes = size_t{256} << 20;
+
+  bool no_memory() const noexcept { return batches_.size() >= limit_ || bytes_ >= bytes_limit_; }
+  /// What is in the file is younger than what is in memory: nothing is put into memory past it.
+  bool full() const noexcept { return (no_memory() || !spool_.empty()) && !spool_.room(); }
+  bool push(ResultBatch& batch) {
+    if (full()) return false;
+    if (no_memory() || !spool_.empty()) return spool_.put(batch);
     bytes_ += batch.records.size();
     batches_.push_back(std::move(batch));
+    return true;
   }
 
   const size_t limit_;
@@ -112,6 +134,7 @@ class Outbox {
   uint64_t put_ = 0;
   std::atomic<uint64_t> stored_{0};
   int64_t waited_ns_ = 0;
+  Spool spool_{kSpoolBytes};
 };
 
 /// Gathers records of one kind into batches for the outbox. One per thread and kind.

@@ -1,5 +1,5 @@
-// Memory for the runs of missing numbers: blocks of 2, 4 … 512 runs, recycled by size, under one limit.
-// A flow in order owns none.
+// Memory for the runs of missing numbers: blocks of 1, 2, 4 … 512 runs, recycled by size, under one limit. A flow in
+// order owns none.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -24,31 +24,37 @@ static_assert(sizeof(Run) == 32);
 
 class RunPool {
  public:
-  static constexpr unsigned kClasses = 9;  ///< 2 << 8 = 512 runs: a window of 1,024 numbers cannot hold more
+  static constexpr unsigned kClasses = 10;  ///< 1 << 9 = 512 runs: a window of 1,024 numbers cannot hold more
 
   explicit RunPool(size_t limit_bytes) : limit_(limit_bytes) {}
 
-  static constexpr unsigned capacity(unsigned size_class) noexcept { return 2u << size_class; }
+  static constexpr unsigned capacity(unsigned size_class) noexcept { return 1u << size_class; }
 
   /// Null when the limit is reached.
   [[nodiscard]] Run* take(unsigned size_class) noexcept {
+    if (!free_[size_class] && used_ + capacity(size_class) * sizeof(Run) > kArena && arenas_.size() * kArena >= limit_)
+      return nullptr;
+    return static_cast<Run*>(take_always(size_class));
+  }
+
+  /// For what is bounded elsewhere: by the number of flows.
+  [[nodiscard]] void* take_always(unsigned size_class) noexcept {
     if (Free* block = free_[size_class]) {
       free_[size_class] = block->next;
-      return reinterpret_cast<Run*>(block);
+      return block;
     }
     const size_t bytes = capacity(size_class) * sizeof(Run);
     if (used_ + bytes > kArena) {
-      if (arenas_.size() * kArena >= limit_) return nullptr;
       arenas_.emplace_back(new std::byte[kArena]);
       used_ = 0;
     }
-    Run* runs = reinterpret_cast<Run*>(arenas_.back().get() + used_);
+    void* block = arenas_.back().get() + used_;
     used_ += bytes;
-    return runs;
+    return block;
   }
 
-  void give(Run* runs, unsigned size_class) noexcept {
-    Free* block = reinterpret_cast<Free*>(runs);
+  void give(void* runs, unsigned size_class) noexcept {
+    Free* block = static_cast<Free*>(runs);
     block->next = free_[size_class];
     free_[size_class] = block;
   }

@@ -43,15 +43,16 @@ struct Totals {
 
   /// What a flow's sequence contributes, added (or, with -1, taken back). Unsigned sums wrap to the right result.
   void count(const Sequence& s, int64_t hi, uint64_t times) noexcept {
+    const Rarely& rarely = s.rarely();
     expected += times * s.expected(hi);
     unique -= times * s.not_unique();
-    reordered += times * s.reordered;
-    duplicate += times * s.duplicate;
-    late += times * s.late;
+    reordered += times * rarely.reordered;
+    duplicate += times * rarely.duplicate;
+    late += times * rarely.late;
     lost += times * s.lost;
     gaps += times * s.gaps;
-    jumps += times * s.jumps;
-    outliers += times * s.outliers;
+    jumps += times * rarely.jumps;
+    outliers += times * rarely.outliers;
     restarts += times * s.restarts;
   }
 };

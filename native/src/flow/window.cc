@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <new>
 
 namespace tapline {
 
 namespace {
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 constexpr int64_t kRange = int64_t{1} << 32;
+constexpr unsigned kRarelyClass = 1;
+static_assert(RunPool::capacity(kRarelyClass) * sizeof(Run) == sizeof(Rarely));
 
 /// First run that does not end before `v`. Arrivals are mostly near the top, but the list is short either way.
 unsigned find(const Sequence& s, int64_t v) noexcept {
@@ -45,7 +48,7 @@ void Window::arrive(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapS
   const int64_t d = static_cast<int32_t>(number - static_cast<uint32_t>(hi));
   const int64_t v = hi + d;
   if (v < 0) {
-    s.late++;
+    rarely(s).late++;
   } else if (d >= -kFar && d <= kFar) {
     near(s, hi, v, now, sink);
   } else if (number < kFar && kRange - (hi & (kRange - 1)) > kFar) {
@@ -53,7 +56,7 @@ void Window::arrive(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapS
   } else if (d > kFar) {
     hold(s, Sequence::Hold::kJump, v, now);
   } else {
-    s.late++;
+    rarely(s).late++;
   }
 }
 
@@ -62,15 +65,15 @@ void Window::arrive(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapS
 bool Window::confirmed(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapSink& sink) noexcept {
   const int64_t d = static_cast<int32_t>(number - static_cast<uint32_t>(hi));
   const int64_t v = hi + d;
-  const int64_t held = s.held;
+  const int64_t held = s.rarely().held;
   if (s.hold == Sequence::Hold::kJump) {
     if (held <= hi || v <= held || v > held + kNear) return false;
-    Run gap = missing(hi + 1, held - hi - 1, s.held_since);
+    Run gap = missing(hi + 1, held - hi - 1, s.rarely().held_since);
     gap.lost = gap.length;
     gap.suspect |= s.held_blind;
     gap.confirmed = now;
     s.hold = Sequence::Hold::kNone;
-    s.jumps++;
+    rarely(s).jumps++;
     s.lost += gap.length;
     hi = held;
     lose_below(s, hi - kWindow + 1, now, sink);
@@ -86,12 +89,13 @@ bool Window::confirmed(Sequence& s, int64_t& hi, uint32_t number, int64_t now, G
   if (!far || n >= kFar || apart < 1 || apart > kNear || kRange - (hi & (kRange - 1)) <= kFar) return false;
   s.hold = Sequence::Hold::kNone;
   end_segment(s, now, sink);
-  if (s.restarts++ == 0) s.first_number = s.base;
-  s.expected_before += static_cast<uint64_t>(hi - s.base + 1);
+  Rarely& rare = rarely(s);
+  if (s.restarts++ == 0) rare.first_number = s.base;
+  rare.expected_before += static_cast<uint64_t>(hi - s.base + 1);
   s.base = std::min(n, held);
   s.base_fixed = false;
   hi = std::max(n, held);
-  if (n < held) s.reordered++;
+  if (n < held) rare.reordered++;
   if (apart > 1) miss(s, 0, missing(s.base + 1, apart - 1, now), now, sink);
   return true;
 }
@@ -108,42 +112,47 @@ void Window::near(Sequence& s, int64_t& hi, int64_t v, int64_t now, GapSink& sin
     return;
   }
   if (v <= hi - kWindow) {
-    s.late++;
+    rarely(s).late++;
   } else if (v >= s.base) {
     const unsigned at = find(s, v);
     if (at == s.run_count || v < s.runs[at].first) {
-      s.duplicate++;
+      rarely(s).duplicate++;
     } else if (v < s.runs[at].first + s.runs[at].lost) {
-      s.late++;
+      rarely(s).late++;
     } else {
-      s.reordered++;
+      rarely(s).reordered++;
       see(s, at, v, now, sink);
     }
   } else if (s.base_fixed) {
-    s.late++;
+    rarely(s).late++;
   } else {
     if (v + 1 < s.base) miss(s, 0, missing(v + 1, s.base - v - 1, now), now, sink);
     s.base = v;
-    s.reordered++;
+    rarely(s).reordered++;
   }
+}
+
+Rarely& Window::rarely(Sequence& s) noexcept {
+  if (s.more == nullptr) s.more = new (pool_.take_always(kRarelyClass)) Rarely{};
+  return *s.more;
 }
 
 void Window::hold(Sequence& s, Sequence::Hold kind, int64_t number, int64_t now) noexcept {
   release(s);
   s.hold = kind;
-  s.held = number;
-  s.held_since = now;
+  rarely(s).held = number;
+  rarely(s).held_since = now;
   s.held_blind = blind_;
 }
 
 void Window::release(Sequence& s) noexcept {
-  if (s.hold == Sequence::Hold::kRestartBehind) s.late++;
-  if (s.hold == Sequence::Hold::kRestartAhead || s.hold == Sequence::Hold::kJump) s.outliers++;
+  if (s.hold == Sequence::Hold::kRestartBehind) rarely(s).late++;
+  if (s.hold == Sequence::Hold::kRestartAhead || s.hold == Sequence::Hold::kJump) rarely(s).outliers++;
   s.hold = Sequence::Hold::kNone;
 }
 
 void Window::settle(Sequence& s, int64_t now, GapSink& sink) noexcept {
-  if (s.hold != Sequence::Hold::kNone && now - s.held_since >= settle_) release(s);
+  if (s.hold != Sequence::Hold::kNone && now - s.rarely().held_since >= settle_) release(s);
   if (s.oldest_noticed == kNever || now - s.oldest_noticed < settle_) return;
   s.oldest_noticed = kNever;
   for (unsigned i = 0; i < s.run_count; i++) {
@@ -260,6 +269,11 @@ void Window::finish(Sequence& s, int64_t end, GapSink& sink) noexcept {
   end_segment(s, end, sink);
   if (s.runs) pool_.give(s.runs, s.run_class);
   s.runs = nullptr;
+}
+
+void Window::forget(Sequence& s) noexcept {
+  if (s.more) pool_.give(s.more, kRarelyClass);
+  s.more = nullptr;
 }
 
 }  // namespace tapline

@@ -31,41 +31,58 @@ class GapSink {
   ~GapSink() = default;
 };
 
-/// What a flow needs once it is not simply in order. `hi` lives in the table's hot line and is passed along.
-struct Sequence {
-  enum class Hold : uint8_t { kNone, kJump, kRestartAhead, kRestartBehind };
-
-  int64_t base;
+/// What few of the flows need that lost something: late and double numbers, jumps, restarts. In the pool, once one has
+/// it.
+struct Rarely {
   int64_t first_number;      ///< base of the first segment, once there was a restart
   uint64_t expected_before;  ///< numbers of earlier segments
   uint64_t duplicate;
   uint64_t reordered;
   uint64_t late;
-  uint64_t lost;
-  uint64_t gaps;
   int64_t held;
   int64_t held_since;
-  int64_t oldest_noticed;  ///< no pending run was noticed before this
-  Run* runs;               ///< sorted by number; never adjacent
-  uint32_t min_gap;
-  uint32_t max_gap;
   uint32_t jumps;
   uint32_t outliers;
+};
+static_assert(sizeof(Rarely) == 2 * sizeof(Run), "it takes a block of two");
+
+/// What a flow needs once it is not simply in order. `hi` lives in the table's hot line and is passed along. A million
+/// flows that lost something each have one: 64 bytes.
+struct Sequence {
+  enum class Hold : uint8_t { kNone, kJump, kRestartAhead, kRestartBehind };
+
+  int64_t base;
+  uint64_t lost;
+  uint64_t gaps;
+  int64_t oldest_noticed;  ///< no pending run was noticed before this
+  Run* runs;               ///< sorted by number; never adjacent
+  Rarely* more;            ///< null while all of it is 0
+  uint32_t min_gap;
+  uint32_t max_gap;
   uint32_t restarts;
   uint16_t run_count;
   uint8_t run_class;
-  Hold hold;
-  bool held_blind;  ///< this sensor was blind before the held number came
-  bool base_fixed;  ///< set by a tombstone: earlier numbers are late, not early
+  Hold hold : 2;
+  bool held_blind : 1;  ///< this sensor was blind before the held number came
+  bool base_fixed : 1;  ///< set by a tombstone: earlier numbers are late, not early
 
+  const Rarely& rarely() const noexcept;
   /// Nothing missing in the window and nothing held: the next number in order needs no attention.
   bool calm() const noexcept { return run_count == 0 && hold == Hold::kNone; }
   uint64_t pending() const noexcept;
   /// Numbers from the first to `hi`, over all segments.
-  uint64_t expected(int64_t hi) const noexcept { return expected_before + static_cast<uint64_t>(hi - base + 1); }
+  uint64_t expected(int64_t hi) const noexcept {
+    return rarely().expected_before + static_cast<uint64_t>(hi - base + 1);
+  }
   /// Packets that are not `unique`: counted otherwise, or still held.
-  uint64_t not_unique() const noexcept { return duplicate + late + outliers + (hold == Hold::kNone ? 0 : 1); }
+  uint64_t not_unique() const noexcept {
+    return rarely().duplicate + rarely().late + rarely().outliers + (hold == Hold::kNone ? 0 : 1);
+  }
 };
+static_assert(sizeof(Sequence) == 64);
+
+inline constexpr Rarely kNothing{};
+inline const Rarely& Sequence::rarely() const noexcept { return more ? *more : kNothing; }
 
 /// The rule, with its surroundings: how long to wait for a number, where runs live, who takes the gaps.
 class Window {
@@ -83,8 +100,11 @@ class Window {
   void arrive(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapSink& sink, bool blind = false) noexcept;
   /// Step 1 of the rule: what has been missing for long enough at `now` is lost. Each arrival does this first.
   void settle(Sequence& s, int64_t now, GapSink& sink) noexcept;
-  /// The flow ended at `end`: resolves what is held and pending, returns the runs' memory.
+  /// The flow ended at `end`: resolves what is held and pending, returns the runs' memory. Its counters can be read
+  /// until forget().
   void finish(Sequence& s, int64_t end, GapSink& sink) noexcept;
+  /// Returns the memory of the counters.
+  void forget(Sequence& s) noexcept;
 
   /// Numbers counted lost before their time because the pool was full.
   uint64_t settled_early() const noexcept { return settled_early_; }
@@ -94,6 +114,7 @@ class Window {
   bool confirmed(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapSink& sink) noexcept;
   void hold(Sequence& s, Sequence::Hold kind, int64_t number, int64_t now) noexcept;
   void release(Sequence& s) noexcept;
+  Rarely& rarely(Sequence& s) noexcept;
   void see(Sequence& s, unsigned at, int64_t v, int64_t now, GapSink& sink) noexcept;
   void miss(Sequence& s, unsigned at, const Run& run, int64_t now, GapSink& sink) noexcept;
   void lose_below(Sequence& s, int64_t low, int64_t now, GapSink& sink) noexcept;

@@ -11,9 +11,16 @@ namespace {
 std::string output_name(const std::string& rule, const std::string& output) { return rule + '\n' + output; }
 }  // namespace
 
-void Slots::adopt(const std::string& name, uint32_t slot) {
-  slots_[name] = slot;
-  unused_ = std::max(unused_, slot + 1);
+void Slots::adopt(std::map<std::string, uint32_t> found, uint64_t generation) {
+  slots_ = std::move(found);
+  std::vector<bool> taken;
+  for (const auto& [name, slot] : slots_) {
+    if (slot >= taken.size()) taken.resize(slot + 1);
+    taken[slot] = true;
+  }
+  unused_ = static_cast<uint32_t>(taken.size());
+  for (uint32_t slot = 0; slot < unused_; slot++)
+    if (!taken[slot]) returned_.emplace(generation, slot);
 }
 
 uint32_t Slots::find(const std::string& name) const {
@@ -53,11 +60,15 @@ std::string Control::open(const std::string& folder, uint32_t ifindex, uint32_t 
   // None is there at first; one that is damaged is replaced: whose slot is whose is lost with it, and so are its
   // counts.
   if (!load_table(folder + "/rules", found).empty() || found.ifindex != ifindex) found = Table{};
+
+  std::map<std::string, uint32_t> rules, outputs;
   for (const SlottedRule& one : found.rules) {
-    rules_.adopt(one.rule.id, one.slot);
+    rules[one.rule.id] = one.slot;
     for (size_t i = 0; i < one.output_slots.size(); i++)
-      outputs_.adopt(output_name(one.rule.id, one.rule.outputs[i].id), one.output_slots[i]);
+      outputs[output_name(one.rule.id, one.rule.outputs[i].id)] = one.output_slots[i];
   }
+  rules_.adopt(std::move(rules), found.generation);
+  outputs_.adopt(std::move(outputs), found.generation);
   found.generation = std::max(found.generation, file_.figures().wanted.load());
   found.ifindex = ifindex;
   table_ = std::move(found);

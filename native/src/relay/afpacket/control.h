@@ -17,7 +17,8 @@ class Slots {
  public:
   static constexpr uint32_t kNone = UINT32_MAX;
   void limit(uint32_t most) { most_ = most; }
-  void adopt(const std::string& name, uint32_t slot);
+  /// As a table has them; what lies between them is free with that table.
+  void adopt(std::map<std::string, uint32_t> found, uint64_t generation);
   uint32_t find(const std::string& name) const;
   /// A slot that nobody has, with counters to be cleared; kNone: there is none. `applied`: the table the worker uses.
   uint32_t take(const std::string& name, uint64_t applied);

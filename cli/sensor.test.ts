@@ -1,0 +1,40 @@
+import { chmodSync, writeFileSync } from "node:fs";
+import { afterAll, expect, test } from "vitest";
+import { folder } from "./typed.ts";
+
+const here = folder();
+const { tapline, path } = here;
+afterAll(() => here[Symbol.dispose]());
+
+const yaml = (): string => `
+interfaces: [{name: lo}]
+api: {tokenFile: ${path("token")}}
+nats: {credentialsFile: ${path("creds")}, tls: {certFile: ${path("cert")}, keyFile: ${path("key")}}}
+`;
+
+test("--check says what the file means, and which of its secrets others may read or write", async () => {
+  writeFileSync(path("sensor.yaml"), yaml());
+  for (const [name, mode] of [["token", 0o644], ["creds", 0o600], ["cert", 0o644], ["key", 0o666]] as const) {
+    writeFileSync(path(name), "a secret of more than sixteen characters");
+    chmodSync(path(name), mode);
+  } // biome-ignore format: one list
+  const { code, stdout, stderr } = await tapline(["sensor", "--config", path("sensor.yaml"), "--check"]);
+  expect({ code, stdout }).toEqual({
+    code: 0,
+    stdout: `${path("sensor.yaml")} is valid: it captures on lo into /var/lib/tapline/sensor.db\n`,
+  });
+  const told = stderr.split("\n").filter((line) => line.includes("SECRET_EXPOSED"));
+  expect(told).toEqual([
+    `tapline: ${path("token")} can be read by every user of this machine (SECRET_EXPOSED)`,
+    `tapline: ${path("key")} can be read and written by every user of this machine (SECRET_EXPOSED)`,
+  ]);
+  expect(stderr).toContain(`hint: chmod 0600 ${path("token")}`);
+});
+
+test("--check says nothing of secrets that are their owner's, or that are not there yet", async () => {
+  writeFileSync(path("sensor.yaml"), yaml());
+  for (const name of ["token", "creds"]) chmodSync(path(name), 0o640);
+  chmodSync(path("key"), 0o600);
+  const { code, stderr } = await tapline(["sensor", "--config", path("sensor.yaml"), "--check"]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+});

@@ -1,0 +1,19 @@
+"""flood.py IFACE FRAME…: sends the frames, one after the other, until standard input ends; then says how many were sent.
+Enters: hexadecimal frames, a line each in the second argument. Leaves: "sent N"; always whole rounds."""
+
+import select
+import socket
+import sys
+
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+wire.bind((sys.argv[1], 0))
+frames = [bytes.fromhex(line) for line in sys.argv[2].split()]
+count = 0
+while True:
+    for _ in range(64):
+        for frame in frames:
+            wire.send(frame)
+            count += 1
+    if select.select([sys.stdin], [], [], 0)[0]:
+        break
+print("sent", count)
