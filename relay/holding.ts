@@ -29,6 +29,7 @@ export function holding(standing: Standing): Holding[] {
     ...standing.failures.map(({ subject, error: { code, details } }) => error(code, subject, details)),
     ...ofEngines(standing, stands),
     ...ofRules(stands),
+    ...ofInputs(stands, standing.near),
     ...ofForeigners(stands, standing.near),
     ...ofTunnels(stands, standing.near),
     ...standing.ports.flatMap((port) => ofPort(port, standing.portsBefore)),
@@ -81,6 +82,15 @@ function ofRules(stands: readonly Stand[]): Holding[] {
       error("RELAY_OUTPUT_UNREADY", problem, { count, detail: problem, rule }),
     ),
   ];
+}
+
+function ofInputs(stands: readonly Stand[], near: Surroundings): Holding[] {
+  const inputs = new Set(stands.flatMap(({ found, engine }) => (engine === null ? [] : found.ends.inputs)));
+  return [...inputs].flatMap((ifindex) => {
+    const link = near.linkAt(ifindex);
+    if (!link || link.up) return [];
+    return [error("INTERFACE_DOWN", link.name, { path: link.name, detail: "its rules get no packets" })];
+  });
 }
 
 /** Programs of others on inputs whose rules would have taken XDP. */

@@ -2,8 +2,7 @@
 import { expect, test } from "vitest";
 import type { RelayPlan, ResolvedRule } from "#native/relay.ts";
 import type { Engines } from "./engines.ts";
-import { noEngines } from "./engines.ts";
-import { type Made, madeNear } from "./made-near.ts";
+import { type Made, madeNear, noEngines } from "./made-near.ts";
 import { Programme } from "./programme.ts";
 import { bytesOf } from "./resolve.ts";
 import { readRules } from "./rule-input.ts";
@@ -141,7 +140,7 @@ test("what an engine refuses changes nothing, and is tried again only when it ra
   programme.changed(madeNear(usual));
   expect(programme.failure?.code).toBe("RELAY_APPLY_FAILED");
   told.refuse = undefined;
-  programme.retry();
+  programme.retry(0);
   expect(programme.failure).toBeUndefined();
   expect(told.last.rules.map(({ id }) => id)).toEqual(["a"]);
 });
@@ -150,6 +149,6 @@ test("until it is known what is wanted, nothing is told to the engines: what run
   const told = new Told();
   const programme = new Programme(told.engines, madeNear(usual), 1);
   programme.changed(madeNear(usual));
-  programme.retry();
+  programme.retry(0);
   expect(told.plans).toEqual([]);
 });

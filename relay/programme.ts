@@ -20,6 +20,9 @@ export interface Stand {
   readonly state: "active" | "partial" | "waiting";
 }
 
+/** turns between two attempts to programme what was refused */
+const retryEvery = 5;
+
 export class Programme {
   readonly #engines: Engines;
   readonly #epoch: number;
@@ -49,7 +52,13 @@ export class Programme {
 
   /** Throws RELAY_APPLY_FAILED, and then nothing has changed. */
   set(rules: readonly NamedRule[]): void {
-    this.#apply(rules);
+    try {
+      this.#apply(rules);
+    } catch (error) {
+      // The old ones have ended, and the new ones come when their room is free, in a second.
+      if (!isWaitingForRoom(error)) throw error;
+      this.#failure = error;
+    }
     this.#rules = rules;
   }
 
@@ -65,8 +74,9 @@ export class Programme {
     this.#again();
   }
 
-  retry(): void {
-    if (this.#failure) this.#again();
+  /** Called each second: what waits for room comes at once, what was refused after a while. */
+  retry(turn: number): void {
+    if (this.#failure && (isWaitingForRoom(this.#failure) || turn % retryEvery === 0)) this.#again();
   }
 
   #again(): void {
@@ -111,6 +121,9 @@ export class Programme {
     return oneEngineAGate(stands);
   }
 }
+
+const isWaitingForRoom = (error: unknown): error is TaplineError =>
+  error instanceof TaplineError && (error.cause as { code?: unknown } | undefined)?.code === "RELAY_ROOM";
 
 function standOf(rule: NamedRule, found: Found, { engine, why }: Choice): Stand {
   const cause = found.waiting === undefined ? "engine" : found.cause;

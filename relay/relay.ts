@@ -28,8 +28,8 @@ import { answerControl } from "./control-answers.ts";
 import { startControl } from "./control-server.ts";
 import type { Fleet, FleetOptions } from "./fleet.ts";
 import { KeptFile } from "./kept-file.ts";
-import { followSurroundings } from "./near.ts";
-import { openEngines } from "./open-engines.ts";
+import { Near } from "./near.ts";
+import { openEngines, runFolder } from "./open-engines.ts";
 import { Programme } from "./programme.ts";
 import { parseKeptRules, RuleBook, soundRules } from "./rule-book.ts";
 import { RelayMetrics } from "./show-figures.ts";
@@ -44,10 +44,15 @@ export async function startRelay(first: RelayConfig, context: AgentContext): Pro
   const place = { fleet: first.nats?.fleet ?? "default", node: first.name ?? hostname() };
   const failures = new Map<string, TaplineError>();
 
-  const engines = traced("open the engines", {}, () => openEngines(first));
+  const engines = traced("open the engines", {}, () => openEngines(first, log));
   shutdown.part({ name: "engines", close: () => engines.close(), deadlineMs: 5000 });
   const epoch = await keptEpoch(first, engines.adopted);
-  const near = await followSurroundings(engines, (next) => programme.changed(next));
+  const near = await Near.open({
+    engines,
+    folder: runFolder(first),
+    orphanAfterMs: first.engines.orphanAfter / 1e6,
+    log,
+  });
   shutdown.part({ name: "near", close: () => near.stop(), deadlineMs: 1000 });
   const programme = new Programme(engines, near.now, epoch);
 
@@ -74,6 +79,11 @@ export async function startRelay(first: RelayConfig, context: AgentContext): Pro
     log.notice("took the rules that were kept", { rules: found.value.rules.length, generation: running.generation });
   } else if (!planned && !found.damage) programme.begin([]);
   // Else it is not known what is wanted: what runs in the kernel goes on until somebody says.
+
+  near.follow((next) => {
+    programme.changed(next);
+    near.want(programme.stands.values());
+  });
 
   const source = {
     rules: () => beat.rows,
