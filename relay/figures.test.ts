@@ -49,6 +49,10 @@ const from = { interface: "eth0", group: "239.1.1.1", port: 5000 };
 const to = [{ id: "x", interface: "eth1" }];
 const second = 1_000_000_000n;
 
+const still: Standing = {
+  stands: [], near, engines: available.states(), pinned: { ok: true, why: "" }, workers: [], ports: [], portsBefore: [], hops: [], hopsBefore: [], dropped: new Map(), groups: [], failures: [],
+}; // biome-ignore format: one row
+
 test("the first look has counts and no rates; the second has both; a quiet rule keeps its row", async () => {
   const stands = await standing({ id: "a", from, to }, { id: "b", from: { ...from, port: 1 }, to });
   const tallies = new Tallies();
@@ -140,14 +144,15 @@ test("an interface's ledger closes, and a hop's latency is told by its buckets",
   expect(hopRows(figures({ hops }), stands.values())).toMatchObject([
     { path: 7, rule: "in", peers: ["192.0.2.2"], streams: 2, unique: 100, lost: 4, latency_us: { p50: 4, p99: null, buckets: [0, 0, 80, 20] } }, // biome-ignore format: one row
   ]);
+  const rows = hopRows(figures({ hops }), stands.values());
+  const fewer = hopRows(figures({ hops: [{ ...stream, stream: 0, lost: 1 }] }), stands.values());
+  expect(holding({ ...still, hops: rows, hopsBefore: fewer })).toMatchObject([{ code: "RELAY_HOP_LOST", details: { path: 7, peers: "192.0.2.2", packets: 3 } }]); // biome-ignore format: one row
+  expect(holding({ ...still, hops: rows, hopsBefore: rows })).toEqual([]);
   expect(percentile([0, 99, 1, 0], 0.99)).toBe(2);
   expect(percentile([0, 98, 2, 0], 0.99)).toBe(4);
   expect(percentile([0, 0], 0.5)).toBeNull();
 });
 
-const still: Standing = {
-  stands: [], near, engines: available.states(), pinned: { ok: true, why: "" }, workers: [], ports: [], portsBefore: [], dropped: new Map(), groups: [], failures: [],
-}; // biome-ignore format: one row
 const codes = (more: Partial<Standing>): string[] => holding({ ...still, ...more }).map(({ code, subject }) => `${code} ${subject}`); // biome-ignore format: one line
 
 test("nothing wrong, nothing told", async () => {
