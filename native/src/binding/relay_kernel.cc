@@ -1,5 +1,6 @@
 #include "binding/relay_kernel.h"
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 
@@ -14,26 +15,27 @@ namespace {
 
 using relay::KernelRelay;
 
-/// Counts by reason. Nearly all rows of ten thousand have none: they share one object, which nobody may write to.
+template <size_t N>
+Napi::Object reasons(Napi::Env env, const __u64* counts, const char* const (&names)[N]) {
+  Napi::Object out = Napi::Object::New(env);
+  for (size_t i = 0; i < N; i++) out.Set(names[i], static_cast<double>(counts[i]));
+  return out;
+}
+
+/// Of one list; rows without any share one object: ten thousand idle rules would each make two.
 template <size_t N>
 class Reasons {
  public:
-  Reasons(Napi::Env env, const char* const (&names)[N]) : env_(env), names_(names), none_(filled(nullptr)) {
-    none_.Freeze();
+  Reasons(Napi::Env env, const char* const (&names)[N]) : env_(env), names_(names) {
+    const __u64 zeros[N] = {};
+    none_ = reasons(env, zeros, names);
   }
-  Napi::Object operator()(const __u64* counts) const {
-    for (size_t i = 0; i < N; i++)
-      if (counts[i] != 0) return filled(counts);
-    return none_;
+  Napi::Object of(const __u64* counts) const {
+    const bool any = std::any_of(counts, counts + N, [](__u64 count) { return count != 0; });
+    return any ? reasons(env_, counts, names_) : none_;
   }
 
  private:
-  Napi::Object filled(const __u64* counts) const {
-    Napi::Object out = Napi::Object::New(env_);
-    for (size_t i = 0; i < N; i++) out.Set(names_[i], counts == nullptr ? 0.0 : static_cast<double>(counts[i]));
-    return out;
-  }
-
   Napi::Env env_;
   const char* const (&names_)[N];
   Napi::Object none_;
@@ -41,8 +43,7 @@ class Reasons {
 
 void set(Napi::Object& out, const char* name, uint64_t value) { out.Set(name, static_cast<double>(value)); }
 
-template <typename Refused>
-Napi::Object port_row(Napi::Env env, const relay::PortFigures& port, const Refused& refused) {
+Napi::Object port_row(Napi::Env env, const relay::PortFigures& port) {
   Napi::Object out = Napi::Object::New(env);
   set(out, "ifindex", port.port.ifindex);
   out.Set("engine", port.port.engine == RELAY_XDP ? "xdp" : "tc");
@@ -50,31 +51,31 @@ Napi::Object port_row(Napi::Env env, const relay::PortFigures& port, const Refus
   set(out, "bytes", port.counts.bytes);
   set(out, "passed", port.counts.passed);
   set(out, "matched", port.counts.matched);
-  out.Set("refused", refused(port.counts.refused));
+  out.Set("refused", reasons(env, port.counts.refused, relay::kRefusalNames));
   set(out, "ringDrops", 0);
   return out;
 }
 
-template <typename Refused>
-Napi::Object rule_row(Napi::Env env, const relay::RuleFigures& rule, const Refused& refused) {
+template <typename Refusals>
+Napi::Object rule_row(Napi::Env env, const relay::RuleFigures& rule, const Refusals& refusals) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("id", rule.id);
   set(out, "matched", rule.counts.matched);
   set(out, "bytes", rule.counts.bytes);
-  out.Set("refused", refused(rule.counts.refused));
+  out.Set("refused", refusals.of(rule.counts.refused));
   out.Set("lastNs", Napi::BigInt::New(env, rule.last_ns));
   return out;
 }
 
-template <typename Dropped>
-Napi::Object output_row(Napi::Env env, const relay::OutputFigures& output, const Dropped& dropped) {
+template <typename Drops>
+Napi::Object output_row(Napi::Env env, const relay::OutputFigures& output, const Drops& drops) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("rule", output.rule);
   out.Set("id", output.id);
   set(out, "wanted", output.counts.wanted);
   set(out, "sent", output.counts.sent);
   set(out, "sentBytes", output.counts.sent_bytes);
-  out.Set("dropped", dropped(output.counts.dropped));
+  out.Set("dropped", drops.of(output.counts.dropped));
   return out;
 }
 
@@ -105,11 +106,12 @@ Napi::Array rows(Napi::Env env, const std::vector<Row>& from, const Make& make) 
 Napi::Value figures(Napi::Env env, const KernelRelay& kernel) {
   const relay::Figures now = kernel.figures();
   Napi::Object out = Napi::Object::New(env);
-  const Reasons refused(env, relay::kRefusalNames);
-  const Reasons dropped(env, relay::kDropNames);
-  out.Set("ports", rows(env, now.ports, [&](Napi::Env e, const auto& row) { return port_row(e, row, refused); }));
-  out.Set("rules", rows(env, now.rules, [&](Napi::Env e, const auto& row) { return rule_row(e, row, refused); }));
-  out.Set("outputs", rows(env, now.outputs, [&](Napi::Env e, const auto& row) { return output_row(e, row, dropped); }));
+  out.Set("ports", rows(env, now.ports, port_row));
+  const Reasons refusals(env, relay::kRefusalNames);
+  const Reasons drops(env, relay::kDropNames);
+  out.Set("rules", rows(env, now.rules, [&](Napi::Env e, const auto& rule) { return rule_row(e, rule, refusals); }));
+  out.Set("outputs",
+          rows(env, now.outputs, [&](Napi::Env e, const auto& output) { return output_row(e, output, drops); }));
   out.Set("hops", rows(env, now.hops, hop_row));
   return out;
 }
