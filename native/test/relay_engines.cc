@@ -284,3 +284,19 @@ TEST_CASE("the node's own subscribers get the packet as it came") {
   check_same(ran.frame, in);
   CHECK(output_counts(bench, "one", "out").wanted == 1);
 }
+
+TEST_CASE("where nothing may be observed tc sends clones, and their verdict counts") {
+  Bench bench(false);
+  CHECK_FALSE(bench.programs.observed());
+  Rule one = rule(Engine::Tc);
+  bench.apply(plan_of(one));
+  CHECK(run(bench, "relay_tc", frame(Frame{})).verdict == TC_ACT_SHOT);
+  CHECK(output_counts(bench, "one", "out").sent == 1);
+  one.outputs[0].ifindex = 0x7fffffff;  // there is none
+  bench.apply(plan_of(one));
+  CHECK(run(bench, "relay_tc", frame(Frame{})).verdict == TC_ACT_SHOT);
+  const relay_output_counts counts = output_counts(bench, "one", "out");
+  CHECK(counts.wanted == 2);
+  CHECK(counts.sent == 1);
+  CHECK(counts.dropped[RELAY_DROPPED_INTERFACE] == 1);
+}

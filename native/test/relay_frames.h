@@ -133,8 +133,9 @@ struct Bench {
   tapline::relay::MappedArray<relay_settings> settings;
   tapline::relay::Changes changes;
 
-  Bench() {
+  explicit Bench(bool observe = true) {
     tapline::relay::KernelOptions options;
+    options.observe = observe;
     options.max_rules = 64;
     options.max_outputs = 256;
     const auto opened = programs.open(options);

@@ -159,7 +159,7 @@ TEST_CASE("a plan that contradicts itself changes nothing") {
   CHECK(send(bench, 1).verdict == XDP_REDIRECT);
 }
 
-TEST_CASE("10,000 rules are loaded in less than 2 s, and found as one is") {
+TEST_CASE("10,000 rules are loaded in less than 2 s") {
   KernelOptions options;
   options.max_rules = 10'000;
   Programs programs;
@@ -174,5 +174,4 @@ TEST_CASE("10,000 rules are loaded in less than 2 s, and found as one is") {
   REQUIRE(tables.apply(compiled, Bench::now(), changes).ok());
   CHECK(changes.rules_written == 10'000);
   CHECK(Bench::now() - began < 2'000'000'000);
-  WARN("10,000 rules in " << (Bench::now() - began) / 1'000'000 << " ms");
 }

@@ -238,7 +238,7 @@ Status Programs::open(const KernelOptions& options) {
   if (!options_.pins.empty())
     if (const Status status = make_folder(); !status.ok()) return status;
   // Without CAP_PERFMON nothing can be observed.
-  Status status = load(true);
+  Status status = load(options_.observe);
   if (!status.ok()) status = load(false);
   if (!status.ok()) return status;
   bool replace = options_.renew;

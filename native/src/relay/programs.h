@@ -22,7 +22,8 @@ struct KernelOptions {
   uint32_t max_rules = 10'000;
   uint32_t max_outputs = 20'000;
   uint64_t orphan_after_ms = 3'600'000;
-  bool renew = false;  ///< replace adopted programs even by equal ones
+  bool renew = false;   ///< replace adopted programs even by equal ones
+  bool observe = true;  ///< losses behind a redirect, if it is allowed
 };
 
 class Programs {
