@@ -22,7 +22,7 @@ import { TaplineError } from "#domain/errors.ts";
 import type { SensorConfig } from "#domain/sensor-config.ts";
 import { HostFiles } from "#host/files.ts";
 import { Losses } from "#host/losses.ts";
-import { engine, type Capture } from "#native/engine.ts";
+import { engine } from "#native/engine.ts";
 import type { Health } from "#process/health.ts";
 import { frameworkLog } from "#process/framework-log.ts";
 import type { Logs } from "#process/log.ts";
@@ -40,6 +40,7 @@ import { sum } from "./report.ts";
 import { Results } from "./results.ts";
 import { configured, entries, flowsInMemory, pinningPolicy, ringRoom, sourceText } from "./settings.ts";
 import { rests, takeAll, tellStoredMs } from "./take.ts";
+import { startCapture } from "./start-capture.ts";
 import { tell, type Hearers } from "./telling.ts";
 import { oneRingFits, Watched } from "./watched.ts";
 
@@ -266,19 +267,3 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
 /** The client of NATS is loaded only where there is a fleet. */
 const openFleet = async (config: NonNullable<SensorConfig["nats"]>, options: FleetOptions): Promise<Fleet> =>
   new (await import("./fleet.ts")).Fleet(config, options);
-
-/** Of no interface yet. */
-function startCapture({ capture, analysis }: SensorConfig): Capture {
-  return engine().capture({
-    ports: [],
-    wait: true,
-    threads: capture.threads,
-    filter: capture.filter,
-    direction: capture.direction,
-    promiscuous: capture.promiscuous,
-    ring: capture.ring,
-    settleNs: Number(analysis.settle),
-    idleNs: Number(analysis.idleTimeout),
-    maxFlows: analysis.maxFlows,
-  });
-}
