@@ -30,7 +30,7 @@ const fans = 4;
 /** Each makes what it needs when it is asked for. */
 export const rateCases = {
   smcroute: (seconds) => peer("smcroute", "smcroute", seconds),
-  // Its sink needs NAPI: else both ends wait in one core's backlog, and some are lost there.
+  // Without a ring of the sink's own both ends wait in one core's backlog, and some are lost there.
   "smcroute-rps": (seconds) => ({
     ...peer("smcroute-rps", "smcroute", seconds),
     sink: "xdp",
@@ -74,7 +74,8 @@ export const rateCases = {
   "tc-four": (seconds) => ({
     ...own("tc-four", rules.fan("TC", fans), seconds),
     lanes: Array.from({ length: fans }, (_, i) => ({ address: fanGroup(i) })),
-    steering: [other("rps")],
+    // On the sender's core the sink takes each copy before the next packet comes: no ring can be full.
+    sink: "tc",
     promised: { times: 3.5 },
   }),
   afpacket: (seconds) => ({ ...own("afpacket", rules.onward("AFPacket"), seconds), promised: { times: 2 } }),

@@ -11,6 +11,11 @@ export function relayCommand(done: Done): Command {
     .description("relay multicast between this node's interfaces and other hops for ever, by a configuration file")
     .requiredOption("--config <file>", "YAML; every key is described in docs/reference/relay-config.md")
     .option("--check", "say whether the configuration is valid, and end", false)
+    .option(
+      "--uninstall",
+      "end forwarding: take down programs, pins, workers and memberships that outlive the relay",
+      false,
+    )
     .addHelpText("after", examples("relay --config relay.yaml --check", "relay --config /etc/tapline/relay.yaml"))
     .action(async (options: RelayArguments) => {
       done(await (await import("./relay.ts")).relay(options));

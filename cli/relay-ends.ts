@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { relayCores, type NodeName, type RelayRig } from "./relay-rig.ts";
 import type { Started } from "./started.ts";
-import { benchProgram, ip } from "./wire.ts";
+import { benchProgram } from "./wire.ts";
 
 /** What the sender is told; see native/bench/relay_sender.cc. Either of packets and seconds ends it. */
 export interface Stream {
@@ -110,12 +110,14 @@ export interface SinkReport {
   readonly lanes: readonly LaneReport[];
 }
 
+/** xdp, tc: in the kernel. hash: a process that reads every byte. What an XDP relay sends is taken by all but tc. */
+export type SinkKind = "xdp" | "tc" | "hash";
+
 export interface SinkOptions {
   readonly lanes: readonly Lane[];
   /** numbers of each lane that are kept track of */
   readonly numbers: number;
-  /** xdp, tc: in the kernel. hash: a process that reads every byte */
-  readonly how?: "xdp" | "tc" | "hash";
+  readonly how?: SinkKind;
   readonly latency?: boolean;
 }
 
@@ -164,12 +166,19 @@ export class Sink {
     const into = `${node}0`;
     const rest = ["--numbers", String(numbers), ...lanes.flatMap((lane) => ["--lane", laneText(lane)])];
     if (how === "hash") {
-      // What an XDP relay hands to a veth is taken only where the far end has NAPI.
-      ip("netns", "exec", rig.namespace(node), "ethtool", "-K", into, "gro", "on");
+      rig.said(node, "ethtool", "-K", into, "gro", "on"); // that gives it NAPI
       const command = [benchProgram("relay_hash_sink"), into, ...rest, "--ring", String(hashRingMiB)];
       return Sink.#ready(rig.start(node, command, relayCores.other, true));
     }
-    const command = [benchProgram("relay_sink"), into, ...rest, "--mode", how, "--latency", latency ? "1" : "0"];
+    const command = [
+      benchProgram("relay_sink"),
+      into,
+      ...rest,
+      "--mode",
+      how === "xdp" ? how : "tc",
+      "--latency",
+      latency ? "1" : "0",
+    ];
     return Sink.#ready(rig.start(node, command, undefined, true));
   }
   static async #ready(process: Started): Promise<Sink> {

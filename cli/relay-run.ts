@@ -6,6 +6,7 @@ import {
   Sink,
   type Lane,
   type Latency,
+  type SinkKind,
   type SinkReport,
   type Stream,
   type StreamSent,
@@ -22,7 +23,7 @@ export interface RelayCase {
   readonly steering: readonly Steering[];
   /** what comes out, of each number that goes in */
   readonly lanes: readonly Lane[];
-  readonly sink: "xdp" | "tc" | "hash";
+  readonly sink: SinkKind;
   readonly stream: Stream;
 }
 

@@ -42,6 +42,12 @@ const engines = z.strictObject({
   orphanAfter: duration("10s", "30d")
     .prefault("1h")
     .describe("rules stop when no relay process was there for this long"),
+  maxOutputs: z
+    .int()
+    .min(1)
+    .max(200_000)
+    .default(20_000)
+    .describe("outputs of all rules together; room is made for them at the start"),
   allow: z
     .array(z.enum(["XDP", "TC", "AFPacket"]))
     .min(1)

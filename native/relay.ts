@@ -188,6 +188,5 @@ interface KernelEngine {
   openKernelRelay(options: KernelRelayOptions): KernelRelay;
 }
 
-let loaded: KernelEngine | undefined;
-export const openKernelRelay = (options: KernelRelayOptions): KernelRelay =>
-  (loaded ??= createRequire(import.meta.url)("./build/tapline.node") as KernelEngine).openKernelRelay(options);
+const addon = (): KernelEngine => createRequire(import.meta.url)("./build/tapline.node") as KernelEngine;
+export const openKernelRelay = (options: KernelRelayOptions): KernelRelay => addon().openKernelRelay(options);

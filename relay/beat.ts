@@ -1,7 +1,7 @@
 // Once a second: the engines are told that somebody is here, and their figures become rows, the report, metrics, log lines and conditions.
 // Reading never changes a count.
 import type { TaplineError } from "#domain/errors.ts";
-import type { HopRow, RelayReport, ReportedPort, RuleDetail, RuleRow } from "#domain/relay-report.ts";
+import type { HopRow, RelayReport, ReportedPort, RuleDetail, RuleRow, WorkerRow } from "#domain/relay-report.ts";
 import type { RelayPlace } from "#domain/subjects.ts";
 import { timeText } from "#domain/time.ts";
 import type { RelayDrop } from "#domain/vocabulary.ts";
@@ -44,9 +44,6 @@ interface Look {
   readonly ns: bigint;
 }
 
-/** turns between two attempts to programme what was refused */
-const retryEvery = 5;
-
 export class Beat {
   readonly #options: BeatOptions;
   readonly #conditions = new Conditions();
@@ -76,6 +73,15 @@ export class Beat {
     return this.#tallies.detail(id);
   }
 
+  /** As of this moment. */
+  workers(): WorkerRow[] {
+    return this.#options.engines.workers().map(({ ifindex, ...row }) => ({ interface: this.#nameOf(ifindex), ...row }));
+  }
+
+  #nameOf(ifindex: number): string {
+    return this.#options.programme.near.linkAt(ifindex)?.name ?? `interface ${ifindex}`;
+  }
+
   start(): void {
     this.#beating = everySecond(() => this.#once(), this.#ending.signal);
   }
@@ -91,7 +97,7 @@ export class Beat {
   #once(): void {
     try {
       this.#options.engines.heartbeat();
-      if (this.#sequence % retryEvery === 0) this.#options.programme.retry();
+      this.#options.programme.retry(this.#sequence);
       this.#look();
       this.#options.alive();
     } catch (error) {
@@ -110,10 +116,11 @@ export class Beat {
       metrics.rule(more);
       if (before) noteDrops(dropped, more);
     });
-    const nameOf = (ifindex: number): string => programme.near.linkAt(ifindex)?.name ?? `interface ${ifindex}`;
+    const nameOf = (ifindex: number): string => this.#nameOf(ifindex);
     const ports = portRows(figures, before?.figures, between, nameOf);
+    const hopsBefore = this.#hops;
     this.#hops = hopRows(figures, programme.stands.values());
-    const workers = engines.workers();
+    const workers = this.workers();
     const changes = this.#conditions.update(
       holding({
         stands: programme.stands.values(),
@@ -123,6 +130,8 @@ export class Beat {
         workers,
         ports,
         portsBefore: before?.ports ?? [],
+        hops: this.#hops,
+        hopsBefore,
         dropped,
         groups: this.#options.groups(),
         failures: [

@@ -57,7 +57,7 @@ export async function answerControl(
     case "load":
       return noted(book.load(question.rules, question.replace));
     case "workers":
-      return { workers: engines.workers(), engines: engines.states(), pinned: engines.pinned };
+      return { workers: beat.workers(), engines: engines.states(), pinned: engines.pinned };
     case "config":
       return of.config();
     case "log-level":

@@ -2,6 +2,8 @@
 import type { EngineRow, WorkerRow } from "#domain/relay-report.ts";
 import type { RelayFigures, RelayPlan, RelayProbe, RelayTrace } from "#native/relay.ts";
 
+export type WorkerView = Omit<WorkerRow, "interface"> & { readonly ifindex: number };
+
 export interface Engines {
   /** one row for each engine there is */
   states(): readonly EngineRow[];
@@ -19,25 +21,7 @@ export interface Engines {
   figures(): RelayFigures;
   trace(rule: string, packets: number): void;
   takeTraces(): readonly RelayTrace[];
-  workers(): readonly WorkerRow[];
+  workers(): readonly WorkerView[];
   /** Traffic goes on, where it can. */
   close(): Promise<void> | void;
-}
-
-/** Of a node where nothing can carry packets: rules wait, and say so. */
-export function noEngines(why: string): Engines {
-  return {
-    states: () => (["xdp", "tc", "afpacket"] as const).map((engine) => ({ engine, available: false, why })),
-    pinned: { ok: false, why },
-    adopted: false,
-    programs: "none",
-    probe: () => undefined,
-    apply: () => {},
-    heartbeat: () => {},
-    figures: () => ({ ports: [], rules: [], outputs: [], hops: [] }),
-    trace: () => {},
-    takeTraces: () => [],
-    workers: () => [],
-    close: () => {},
-  };
 }

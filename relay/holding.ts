@@ -1,7 +1,7 @@
 // What is not as it should be in the figures of a second. Pure. What has one cause is told together: ten thousand rules that wait for one interface are
 // one condition.
 import type { ErrorCode, TaplineError } from "#domain/errors.ts";
-import type { EngineRow, ReportedPort, WorkerRow } from "#domain/relay-report.ts";
+import type { EngineRow, HopRow, ReportedPort, WorkerRow } from "#domain/relay-report.ts";
 import { type RelayDrop, relayDrops, type RelayRefusal, relayRefusals } from "#domain/vocabulary.ts";
 import type { Holding } from "#process/conditions.ts";
 import type { Stand } from "./programme.ts";
@@ -16,6 +16,8 @@ export interface Standing {
   readonly workers: readonly WorkerRow[];
   readonly ports: readonly ReportedPort[];
   readonly portsBefore: readonly ReportedPort[];
+  readonly hops: readonly HopRow[];
+  readonly hopsBefore: readonly HopRow[];
   /** packets dropped since the look before, by reason; and the rule that dropped the most of them */
   readonly dropped: ReadonlyMap<RelayDrop, { readonly packets: number; readonly rule: string }>;
   readonly groups: readonly { readonly interface: string; readonly group: string; readonly detail: string }[];
@@ -29,9 +31,11 @@ export function holding(standing: Standing): Holding[] {
     ...standing.failures.map(({ subject, error: { code, details } }) => error(code, subject, details)),
     ...ofEngines(standing, stands),
     ...ofRules(stands),
+    ...ofInputs(stands, standing.near),
     ...ofForeigners(stands, standing.near),
     ...ofTunnels(stands, standing.near),
     ...standing.ports.flatMap((port) => ofPort(port, standing.portsBefore)),
+    ...ofHops(standing),
     ...ofDrops(standing.dropped),
     ...standing.groups.map(({ interface: path, group, detail }) =>
       warning("RELAY_MEMBERSHIP_FAILED", `${path} ${group}`, { path, group, detail }),
@@ -81,6 +85,15 @@ function ofRules(stands: readonly Stand[]): Holding[] {
       error("RELAY_OUTPUT_UNREADY", problem, { count, detail: problem, rule }),
     ),
   ];
+}
+
+function ofInputs(stands: readonly Stand[], near: Surroundings): Holding[] {
+  const inputs = new Set(stands.flatMap(({ found, engine }) => (engine === null ? [] : found.ends.inputs)));
+  return [...inputs].flatMap((ifindex) => {
+    const link = near.linkAt(ifindex);
+    if (!link || link.up) return [];
+    return [error("INTERFACE_DOWN", link.name, { path: link.name, detail: "its rules get no packets" })];
+  });
 }
 
 /** Programs of others on inputs whose rules would have taken XDP. */
@@ -135,6 +148,16 @@ function ofPort(port: ReportedPort, all: readonly ReportedPort[]): Holding[] {
   if (port.residue !== 0 && port.residue === before.residue && port.received === before.received)
     found.push(error("LEDGER_RESIDUE", path, { path, packets: port.residue }));
   return found;
+}
+
+function ofHops({ hops, hopsBefore }: Standing): Holding[] {
+  const old = new Map(hopsBefore.map((hop) => [hop.path, hop]));
+  return hops.flatMap(({ path, peers, lost }) => {
+    const before = old.get(path);
+    const packets = before ? added(lost, before.lost) : 0;
+    if (packets === 0) return [];
+    return [error("RELAY_HOP_LOST", `path ${path}`, { path, peers: peers.join(", "), packets })];
+  });
 }
 
 const ofDrops = (dropped: Standing["dropped"]): Holding[] =>

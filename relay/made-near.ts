@@ -1,5 +1,6 @@
-// For tests: surroundings as a table.
+// For tests: surroundings as a table, and engines that there are none of.
 import type { RelayProbe } from "#native/relay.ts";
+import type { Engines } from "./engines.ts";
 import { bytesOf } from "./resolve.ts";
 import type { NearLink, Surroundings } from "./surroundings.ts";
 
@@ -65,5 +66,23 @@ export function madeNear({
     },
     isDefault: (ifindex) => at(ifindex)?.name === more.defaults,
     isWatched: (ifindex) => at(ifindex)?.name === more.watched,
+  };
+}
+
+/** Of a node where nothing can carry packets: rules wait, and say so. */
+export function noEngines(why: string): Engines {
+  return {
+    states: () => (["xdp", "tc", "afpacket"] as const).map((engine) => ({ engine, available: false, why })),
+    pinned: { ok: false, why },
+    adopted: false,
+    programs: "none",
+    probe: () => undefined,
+    apply: () => {},
+    heartbeat: () => {},
+    figures: () => ({ ports: [], rules: [], outputs: [], hops: [] }),
+    trace: () => {},
+    takeTraces: () => [],
+    workers: () => [],
+    close: () => {},
   };
 }

@@ -1,68 +1,201 @@
-// The surroundings, followed: a new picture soon after something changed. Enters: the kernel's word on interfaces. Leaves: pictures.
-import { networkInterfaces } from "node:os";
-import { parseAddress } from "#domain/ip-address.ts";
-import { parseNetwork } from "#domain/network.ts";
+// The surroundings, followed: a new picture soon after something changed. Enters: the kernel's word on interfaces, ways and next hops. Leaves: pictures; and what
+// the rules need of the surroundings, kept: next hops known, groups joined.
+import { readFileSync } from "node:fs";
+import { isDeepStrictEqual } from "node:util";
+import { addressText, parseNetwork } from "#domain/network.ts";
 import { engine, type Link } from "#native/engine.ts";
+import type { RelayProbe } from "#native/relay.ts";
+import type { Log } from "#process/log.ts";
 import type { Engines } from "./engines.ts";
+import { type Membership, Memberships } from "./memberships.ts";
+import { Neighbours } from "./neighbours.ts";
 import type { Stand } from "./programme.ts";
-import type { NearLink, Surroundings } from "./surroundings.ts";
+import { bytesOf } from "./resolve.ts";
+import type { Bytes, NearLink, Surroundings } from "./surroundings.ts";
 
-export interface Near {
-  readonly now: Surroundings;
-  /** groups that could not be joined */
-  readonly notJoined: readonly { readonly interface: string; readonly group: string; readonly detail: string }[];
-  /** What is to be kept joined and known from now on. */
-  want(stands: Iterable<Stand>): void;
-  stop(): void;
+export interface NearOptions {
+  readonly engines: Pick<Engines, "probe">;
+  /** of the join-holder, which outlives this process */
+  readonly folder: string;
+  readonly orphanAfterMs: number;
+  readonly log: Log;
 }
 
-/** Settles with the first picture. */
-export async function followSurroundings(engines: Engines, changed: (next: Surroundings) => void): Promise<Near> {
-  const first = Promise.withResolvers<Surroundings>();
-  let now: Surroundings | undefined;
-  const watch = engine().watchLinks((links) => {
-    const before = now;
-    now = picture(links, engines);
-    if (before) changed(now);
-    else first.resolve(now);
-  });
-  await first.promise;
-  return {
-    get now() {
-      return now as Surroundings;
-    },
-    notJoined: [],
-    want: () => {},
-    stop: () => watch.stop(),
-  };
+export interface NotJoined {
+  readonly interface: string;
+  readonly group: string;
+  readonly detail: string;
 }
 
-function picture(links: readonly Link[], engines: Engines): Surroundings {
-  const all = links.map(
-    ({ index, name, up, mac, mtu }): NearLink => ({
-      index,
-      name,
-      up,
-      mtu,
-      mac: Uint8Array.from(parseNetwork(mac)?.bytes ?? []),
-    }),
-  );
-  const names = new Map(all.map((link) => [link.name, link]));
-  const indexes = new Map(all.map((link) => [link.index, link]));
-  const addresses = Object.entries(networkInterfaces()).flatMap(([name, list = []]) => {
-    const link = names.get(name);
-    return link
-      ? list.map(({ address }) => ({ ifindex: link.index, address: Uint8Array.from(parseAddress(address) ?? []) }))
-      : [];
+/** A change seldom comes alone. */
+const gatherMs = 20;
+const heartbeatMs = 3000;
+
+export class Near {
+  readonly #options: NearOptions;
+  readonly #neighbours: Neighbours;
+  readonly #memberships: Memberships;
+  readonly #watch: { stop(): void };
+  readonly #beating: NodeJS.Timeout;
+  #changed: ((next: Surroundings) => void) | undefined;
+  #links: readonly Link[] | undefined;
+  #now: Surroundings | undefined;
+  #gathering: NodeJS.Timeout | undefined;
+  /** of the picture */
+  #probes: ReadonlyMap<number, RelayProbe | undefined> = new Map();
+  #joined = "";
+  #hops = "";
+  notJoined: readonly NotJoined[] = [];
+
+  private constructor(options: NearOptions, first: () => void) {
+    this.#options = options;
+    const { folder, orphanAfterMs, log } = options;
+    this.#memberships = new Memberships({ folder, orphanAfterMs, log });
+    this.#neighbours = new Neighbours(() => this.#gather());
+    this.#watch = engine().watchLinks((links) => {
+      const begun = this.#links !== undefined;
+      this.#links = links;
+      this.#neighbours.forget();
+      if (begun) this.#gather();
+      else first();
+    });
+    this.#beating = setInterval(() => this.#heartbeat(), heartbeatMs).unref();
+  }
+
+  /** Settles when interfaces are known. */
+  static async open(options: NearOptions): Promise<Near> {
+    const first = Promise.withResolvers<void>();
+    const near = new Near(options, first.resolve);
+    await first.promise;
+    return near;
+  }
+
+  /** Called with each new picture from now on. */
+  follow(changed: (next: Surroundings) => void): void {
+    this.#changed = changed;
+    this.#gather(); // for what changed meanwhile
+  }
+
+  get now(): Surroundings {
+    this.#now ??= this.#picture();
+    return this.#now;
+  }
+
+  /** What is to be kept known and joined from now on. */
+  want(stands: Iterable<Stand>): void {
+    const all = [...stands];
+    const hops = new Map<string, { ifindex: number; address: Bytes }>();
+    for (const { found } of all)
+      for (const { link, via } of found.outputs)
+        if (link && via) hops.set(`${link.index} ${Buffer.from(via).toString("hex")}`, { ifindex: link.index, address: via }); // biome-ignore format: one row
+    const hopNames = [...hops.keys()].sort().join("\n");
+    if (hopNames !== this.#hops) {
+      this.#hops = hopNames;
+      this.#neighbours.want([...hops.values()]);
+    }
+    this.#join(all.flatMap(membershipsOf));
+  }
+
+  stop(): void {
+    clearInterval(this.#beating);
+    clearTimeout(this.#gathering);
+    this.#watch.stop();
+    this.#neighbours.stop();
+  }
+
+  /** Leaves every group. */
+  async uninstall(): Promise<void> {
+    await this.#memberships.uninstall();
+  }
+
+  #join(wanted: readonly Membership[]): void {
+    const name = ({ ifindex, group, source }: Membership): string =>
+      `${ifindex} ${addressText(group)}${source ? ` ${addressText(source)}` : ""}`;
+    const names = [...new Set(wanted.map(name))].sort().join("\n");
+    if (names === this.#joined) return;
+    this.#joined = names;
+    const nameOf = (ifindex: number): string => this.now.linkAt(ifindex)?.name ?? `interface ${ifindex}`;
+    this.#memberships.want(wanted).then(
+      ({ failed }) => {
+        this.notJoined = failed.map(({ membership: { ifindex, group }, detail }) => ({
+          interface: nameOf(ifindex),
+          group: addressText(group),
+          detail,
+        }));
+      },
+      (error: Error) => {
+        this.#joined = ""; // with the next change, or heartbeat
+        this.notJoined = [{ interface: "this node", group: "its groups", detail: error.message }];
+      },
+    );
+  }
+
+  /** What an interface can may change without a word: its peer gets GRO, somebody attaches a program. */
+  #probe(): void {
+    const { engines } = this.#options;
+    const differs = [...this.#probes].some(([ifindex, was]) => !isDeepStrictEqual(engines.probe(ifindex), was));
+    if (differs) this.#gather();
+  }
+
+  #heartbeat(): void {
+    this.#probe();
+    this.#memberships
+      .heartbeat()
+      .catch((error: unknown) => this.#options.log.warning("the join-holder did not answer", { error }));
+  }
+
+  #gather(): void {
+    this.#gathering ??= setTimeout(() => {
+      this.#gathering = undefined;
+      this.#now = this.#picture();
+      this.#changed?.(this.#now);
+    }, gatherMs);
+  }
+
+  #picture(): Surroundings {
+    const all = (this.#links ?? []).map(
+      ({ index, name, up, mac, mtu }): NearLink => ({ index, name, up, mtu, mac: Uint8Array.from(parseNetwork(mac)?.bytes ?? []) }), // biome-ignore format: one row
+    );
+    const names = new Map(all.map((link) => [link.name, link]));
+    const indexes = new Map(all.map((link) => [link.index, link]));
+    const probes = new Map<number, RelayProbe | undefined>();
+    this.#probes = probes;
+    const neighbours = this.#neighbours;
+    let defaults: ReadonlySet<number> | undefined;
+    return {
+      link: (name) => names.get(name),
+      linkAt: (ifindex) => indexes.get(ifindex),
+      addresses: neighbours.addresses().map(({ ifindex, address }) => ({ ifindex, address })),
+      way: (to, ifindex) => neighbours.way(to, ifindex),
+      neighbour: (ifindex, address) => neighbours.neighbour(ifindex, address),
+      probe: (ifindex) => {
+        if (!probes.has(ifindex)) probes.set(ifindex, this.#options.engines.probe(ifindex));
+        return probes.get(ifindex);
+      },
+      isDefault: (ifindex) => {
+        defaults ??= neighbours.defaults();
+        return defaults.has(ifindex);
+      },
+      isWatched,
+    };
+  }
+}
+
+/** A group is joined while its rule is programmed; what comes in by a tunnel needs no joining. */
+function membershipsOf({ rule: { from }, found, state }: Stand): Membership[] {
+  const [ifindex] = found.ends.inputs;
+  if (state === "waiting" || from.group === undefined || ifindex === undefined) return [];
+  const group = bytesOf(from.group);
+  if (from.sources.length === 0) return [{ ifindex, group }];
+  return from.sources.map((source) => ({ ifindex, group, source: bytesOf(source) }));
+}
+
+/** packet(7): a socket for all protocols, bound to this interface or to all of them. */
+const everything = "0003";
+function isWatched(ifindex: number): boolean {
+  const [, ...rows] = readFileSync("/proc/net/packet", "utf8").split("\n");
+  return rows.some((row) => {
+    const [, , , protocol, bound] = row.trim().split(/\s+/);
+    return protocol === everything && (Number(bound) === ifindex || bound === "0");
   });
-  return {
-    link: (name) => names.get(name),
-    linkAt: (ifindex) => indexes.get(ifindex),
-    addresses,
-    way: () => undefined,
-    neighbour: () => undefined,
-    probe: (ifindex) => engines.probe(ifindex),
-    isDefault: () => false,
-    isWatched: () => false,
-  };
 }

@@ -20,20 +20,30 @@ export interface Stand {
   readonly state: "active" | "partial" | "waiting";
 }
 
+export interface ProgrammeOptions {
+  readonly engines: Engines;
+  /** of this node's tunnels, new whenever their numbering begins anew */
+  readonly epoch: number;
+  /** what carried the rules when an earlier process ended, by id */
+  readonly carried: ReadonlyMap<string, RelayEngine>;
+  /** Told after each time that the engines took what they were told. */
+  readonly applied: (stands: ReadonlyMap<string, Stand>) => void;
+}
+
+/** turns between two attempts to programme what was refused */
+const retryEvery = 5;
+
 export class Programme {
-  readonly #engines: Engines;
-  readonly #epoch: number;
+  readonly #options: ProgrammeOptions;
   #near: Surroundings;
   /** undefined until it is known what is wanted: what runs in the kernel is left alone until then */
   #rules: readonly NamedRule[] | undefined;
   #stands: ReadonlyMap<string, Stand> = new Map();
   #failure: TaplineError | undefined;
 
-  /** `epoch`: of this node's tunnels, new whenever their numbering begins anew */
-  constructor(engines: Engines, near: Surroundings, epoch: number) {
-    this.#engines = engines;
+  constructor(options: ProgrammeOptions, near: Surroundings) {
+    this.#options = options;
     this.#near = near;
-    this.#epoch = epoch;
   }
 
   get stands(): ReadonlyMap<string, Stand> {
@@ -49,7 +59,13 @@ export class Programme {
 
   /** Throws RELAY_APPLY_FAILED, and then nothing has changed. */
   set(rules: readonly NamedRule[]): void {
-    this.#apply(rules);
+    try {
+      this.#apply(rules);
+    } catch (error) {
+      // The old ones have ended, and the new ones come when their room is free, in a second.
+      if (!isWaitingForRoom(error)) throw error;
+      this.#failure = error;
+    }
     this.#rules = rules;
   }
 
@@ -65,8 +81,9 @@ export class Programme {
     this.#again();
   }
 
-  retry(): void {
-    if (this.#failure) this.#again();
+  /** Called each second: what waits for room comes at once, what was refused after a while. */
+  retry(turn: number): void {
+    if (this.#failure && (isWaitingForRoom(this.#failure) || turn % retryEvery === 0)) this.#again();
   }
 
   #again(): void {
@@ -84,25 +101,26 @@ export class Programme {
     const near = this.#near;
     const plan = {
       rules: stands.flatMap(({ rule, found, engine }): ResolvedRule[] =>
-        engine === null ? [] : [resolve(rule, found, engine, this.#epoch)],
+        engine === null ? [] : [resolve(rule, found, engine, this.#options.epoch)],
       ),
       tunnelPorts: tunnelPorts(stands, near),
       ownAddresses: near.addresses.map(({ address }) => address),
     };
     try {
-      this.#engines.apply(plan);
+      this.#options.engines.apply(plan);
     } catch (cause) {
       throw new TaplineError("RELAY_APPLY_FAILED", { detail: (cause as Error).message }, { cause });
     }
     this.#failure = undefined;
     this.#stands = new Map(stands.map((stand) => [stand.rule.id, stand]));
+    this.#options.applied(this.#stands);
   }
 
   #chosen(rules: readonly NamedRule[]): Stand[] {
-    const engines = this.#engines.states();
+    const engines = this.#options.engines.states();
     const choose = (rule: NamedRule, found: Found): Choice =>
       found.waiting === undefined
-        ? chooseEngine(rule, found.ends, this.#near, engines, this.#stands.get(rule.id)?.engine ?? undefined)
+        ? chooseEngine(rule, found.ends, this.#near, engines, this.#before(rule))
         : { engine: null, why: found.waiting };
     const stands = rules.map((rule) => {
       const found = find(rule, this.#near);
@@ -110,7 +128,21 @@ export class Programme {
     });
     return oneEngineAGate(stands);
   }
+
+  /** What carries it, if it is the same rule and all of it is carried; a rule that was changed, or lacked something, is chosen for anew. */
+  #before(rule: NamedRule): { readonly engine: RelayEngine; readonly why: string } | undefined {
+    const stand = this.#stands.get(rule.id);
+    if (stand) {
+      const same = stand.rule === rule || JSON.stringify(stand.rule) === JSON.stringify(rule);
+      return same && stand.state === "active" && stand.engine !== null ? { engine: stand.engine, why: stand.why } : undefined; // biome-ignore format: one choice
+    }
+    const engine = this.#stands.size === 0 ? this.#options.carried.get(rule.id) : undefined;
+    return engine && { engine, why: "as before this process" };
+  }
 }
+
+const isWaitingForRoom = (error: unknown): error is TaplineError =>
+  error instanceof TaplineError && (error.cause as { code?: unknown } | undefined)?.code === "RELAY_ROOM";
 
 function standOf(rule: NamedRule, found: Found, { engine, why }: Choice): Stand {
   const cause = found.waiting === undefined ? "engine" : found.cause;
