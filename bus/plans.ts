@@ -120,6 +120,8 @@ export class PlanReader {
       return true;
     } catch (cause) {
       const error = cause instanceof TaplineError ? cause : planRefused("?", (cause as Error).message, cause);
+      // Another plan is another matter, though it be refused under the same code.
+      if (conditions.of(about)?.message !== error.message) conditions.clear(about);
       conditions.raise(about, error);
       const final = error.code === "RELAY_PLAN_REFUSED";
       this.#state = final ? "refused" : "waiting";

@@ -41,7 +41,7 @@ test.each(blocks.map((block, index) => ({ title: block.split("\n")[0], block, in
   "README block $index works: $title",
   async ({ block }) => {
     let script = block;
-    for (const port of ["3001", "9464"]) script = script.replaceAll(port, String(await freePort()));
+    for (const port of ["3001", "9464", "3002", "9465"]) script = script.replaceAll(port, String(await freePort()));
     const { status, stdout, stderr } = run(script);
     expect(status, `${stdout}\n${stderr}`).toBe(0);
   },

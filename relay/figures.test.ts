@@ -11,6 +11,7 @@ import { Programme, type Stand } from "./programme.ts";
 import { ChangedRows } from "./report.ts";
 import { readRules } from "./rule-input.ts";
 import { RelayMetrics } from "./show-figures.ts";
+import type { Surroundings } from "./surroundings.ts";
 import { Tallies } from "./tallies.ts";
 
 const zeros = <Reason extends string>(list: Readonly<Record<Reason, string>>): Record<Reason, number> =>
@@ -37,8 +38,10 @@ const figures = (more: Partial<RelayFigures>): RelayFigures => ({
 
 const near = madeNear({ links: [{ name: "eth0" }, { name: "eth1" }], addresses: { eth1: "192.0.2.1" }, ways: { "192.0.2.2": ["eth1", "192.0.2.2"] }, neighbours: { "192.0.2.2": 2 } }); // biome-ignore format: one table
 const available = { ...noEngines("none"), states: () => (["xdp", "tc", "afpacket"] as const).map((engine) => ({ engine, available: true, why: "" })) }; // biome-ignore format: one list
+const programmeOf = (around: Surroundings): Programme =>
+  new Programme({ engines: available, epoch: 1, carried: new Map(), applied: () => {} }, around);
 async function standing(...values: object[]): Promise<ReadonlyMap<string, Stand>> {
-  const programme = new Programme(available, near, 1);
+  const programme = programmeOf(near);
   programme.set(await readRules("it", values));
   return programme.stands;
 }
@@ -184,7 +187,7 @@ test("loops, intruders, drops, residues, workers, programs of others", async () 
   expect(codes({ workers: [{ interface: "eth0", pid: null, state: "backing off", restarts: 3, detail: "SIGSEGV" }] })).toEqual(["RELAY_WORKER_DOWN eth0"]); // biome-ignore format: one row
   expect(codes({ engines: noEngines("no rights").states() })).toHaveLength(3);
   const foreign = { ...near, probe: (ifindex: number) => ({ ifindex, ...able, foreignXdp: true }) };
-  const programme = new Programme(available, foreign, 1);
+  const programme = programmeOf(foreign);
   programme.set(await readRules("it", [{ id: "a", from, to }]));
   const stands = [...programme.stands.values()];
   expect(codes({ stands, near: foreign })).toEqual(["RELAY_FOREIGN_PROGRAM eth0"]);

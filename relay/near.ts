@@ -1,6 +1,7 @@
 // The surroundings, followed: a new picture soon after something changed. Enters: the kernel's word on interfaces, ways and next hops. Leaves: pictures; and what
 // the rules need of the surroundings, kept: next hops known, groups joined.
 import { readFileSync } from "node:fs";
+import { isDeepStrictEqual } from "node:util";
 import { addressText, parseNetwork } from "#domain/network.ts";
 import { engine, type Link } from "#native/engine.ts";
 import type { RelayProbe } from "#native/relay.ts";
@@ -40,6 +41,8 @@ export class Near {
   #links: readonly Link[] | undefined;
   #now: Surroundings | undefined;
   #gathering: NodeJS.Timeout | undefined;
+  /** of the picture */
+  #probes: ReadonlyMap<number, RelayProbe | undefined> = new Map();
   #joined = "";
   #hops = "";
   notJoined: readonly NotJoined[] = [];
@@ -127,7 +130,15 @@ export class Near {
     );
   }
 
+  /** What an interface can may change without a word: its peer gets GRO, somebody attaches a program. */
+  #probe(): void {
+    const { engines } = this.#options;
+    const differs = [...this.#probes].some(([ifindex, was]) => !isDeepStrictEqual(engines.probe(ifindex), was));
+    if (differs) this.#gather();
+  }
+
   #heartbeat(): void {
+    this.#probe();
     this.#memberships
       .heartbeat()
       .catch((error: unknown) => this.#options.log.warning("the join-holder did not answer", { error }));
@@ -148,6 +159,7 @@ export class Near {
     const names = new Map(all.map((link) => [link.name, link]));
     const indexes = new Map(all.map((link) => [link.index, link]));
     const probes = new Map<number, RelayProbe | undefined>();
+    this.#probes = probes;
     const neighbours = this.#neighbours;
     let defaults: ReadonlySet<number> | undefined;
     return {

@@ -33,6 +33,8 @@ function openKernel(config: RelayConfig, log: Log): Kernel {
   const { allow, pin, orphanAfter } = config.engines;
   const none = (why: string): Kernel => ({ relay: undefined, why, pinned: { ok: false, why } });
   if (!allow.includes("XDP") && !allow.includes("TC")) return none("engines.allow has neither XDP nor TC");
+  const missing = lacking();
+  if (missing !== undefined) return none(missing);
   const open = (pins: string | null): KernelRelay =>
     openKernelRelay({
       pins,
@@ -54,6 +56,13 @@ function openKernel(config: RelayConfig, log: Log): Kernel {
       return none(codedError(second).message);
     }
   }
+}
+
+/** The kernel would say only that it will not. */
+function lacking(): string | undefined {
+  const held = heldCapabilities();
+  const missing = (["CAP_BPF", "CAP_NET_ADMIN"] as const).filter((name) => !held.has(name));
+  return missing.length === 0 ? undefined : `relaying in the kernel needs ${missing.join(" and ")}`;
 }
 
 function workersMissing({ engines: { allow } }: RelayConfig): string | undefined {

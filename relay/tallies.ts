@@ -33,6 +33,9 @@ const none: ReadonlyMap<string, RelayOutputFigures> = new Map();
 export class Tallies {
   #known = new Map<string, Known>();
   #rows: readonly RuleRow[] = [];
+  /** ids, sorted once for each programming */
+  #order: readonly string[] = [];
+  #stands: ReadonlyMap<string, Stand> | undefined;
   #atNs: bigint | undefined;
 
   /** By id. */
@@ -50,7 +53,9 @@ export class Tallies {
     for (const [id, stand] of stands)
       known.set(id, this.#look(this.#known.get(id), stand, rules.get(id), outputs.get(id) ?? [], between, tell));
     this.#known = known;
-    this.#rows = [...known.values()].map(({ row }) => row).sort((a, b) => (a.id < b.id ? -1 : 1));
+    if (stands !== this.#stands) this.#order = [...known.keys()].sort();
+    this.#stands = stands;
+    this.#rows = this.#order.map((id) => (known.get(id) as Known).row);
   }
 
   detail(id: string): RuleDetail | undefined {
