@@ -2,7 +2,11 @@
 import { spawnSync } from "node:child_process";
 
 const builds = {
-  tests: { dir: "native/build", options: ["-DTAPLINE_TESTS=ON"], targets: ["engine_tests", "bench_programs"] },
+  tests: {
+    dir: "native/build",
+    options: ["-DTAPLINE_TESTS=ON"],
+    targets: ["engine_tests", "bench_programs", "relay_worker", "relay_joins"],
+  },
   sanitized: {
     dir: "native/build-sanitized",
     options: ["-DTAPLINE_TESTS=ON", "-DTAPLINE_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"],

@@ -79,7 +79,7 @@ native_build() {
   fi
   local addon=native/build/tapline.node
   if [[ ! -f $addon || -n $(find native/src native/bench native/CMakeLists.txt -type f -newer $addon -print -quit) ]]; then say "building native/"; fi
-  ninja -C native/build addon wire_sender >build/ninja.log 2>&1 || {
+  ninja -C native/build addon wire_sender relay_worker relay_joins >build/ninja.log 2>&1 || {
     grep -E -A 4 'error|FAILED' build/ninja.log | head -n 60 >&2
     stop "the native build failed (whole log: build/ninja.log)" "mend what it names; after a change of machine: rm -rf native/build"
   }

@@ -49,10 +49,10 @@ export class JoinHolder {
     return { held: answer.held, failed };
   }
 
-  /** It hears that somebody is there; nothing when there is no holder. */
-  async ping(): Promise<void> {
+  /** It hears that somebody is there. Tells how many it holds; undefined: there is no holder. */
+  async ping(): Promise<number | undefined> {
     const socket = await this.#connect();
-    if (socket) await this.#ask(socket, "ping\n");
+    return socket && (await this.#ask(socket, "ping\n")).held;
   }
 
   /** It leaves every group and ends; nothing when there is no holder. */

@@ -1,7 +1,7 @@
 // The groups that this node receives, held so that they outlive the agent. Enters: the whole set that is wanted. Leaves: each one joined, by one of
 // two: as an address that the kernel joins itself (any source, while it has room), or by the join-holder, a process of its own. When one moves from
 // one to the other it is joined there first: no switch sees it left.
-import { network } from "#native/network.ts";
+import { network, type OwnAddress } from "#native/network.ts";
 import type { Log } from "#process/log.ts";
 import { JoinHolder } from "./join-holder.ts";
 
@@ -31,10 +31,16 @@ export interface MembershipSettings {
 const nameOf = ({ ifindex, group, source }: Membership): string =>
   `${ifindex} ${Buffer.from(group).toString("hex")} ${source ? Buffer.from(source).toString("hex") : "*"}`;
 
+const ourAddresses = (): OwnAddress[] =>
+  network()
+    .listAddresses()
+    .filter(({ ours, joined }) => ours && joined);
+
 export class Memberships {
   readonly #settings: MembershipSettings;
   readonly #holder: JoinHolder;
   #turn: Promise<unknown> = Promise.resolve();
+  #last: { readonly wanted: readonly Membership[]; readonly joined: Joined } | undefined;
 
   constructor(settings: MembershipSettings) {
     this.#settings = settings;
@@ -50,9 +56,7 @@ export class Memberships {
 
   async #join(all: readonly Membership[]): Promise<Joined> {
     const wanted = new Map(all.map((one) => [nameOf(one), one]));
-    const before = network()
-      .listAddresses()
-      .filter(({ ours, joined }) => ours && joined);
+    const before = ourAddresses();
     const there = new Set(before.map(({ ifindex, address }) => nameOf({ ifindex, group: address })));
     const addresses = new Set<string>();
     const failed: { membership: Membership; detail: string }[] = [];
@@ -72,7 +76,9 @@ export class Memberships {
     failed.push(...held.failed);
     for (const { ifindex, address } of before)
       if (!addresses.has(nameOf({ ifindex, group: address }))) network().removeGroupAddress(ifindex, address);
-    return { addresses: addresses.size, held: held.held, failed };
+    const joined = { addresses: addresses.size, held: held.held, failed };
+    this.#last = { wanted: all, joined };
+    return joined;
   }
 
   /** "other": as an address it cannot be had, for whatever reason; the holder may still join it. */
@@ -91,16 +97,23 @@ export class Memberships {
     return needed ? this.#holder.want(wanted) : { held: 0, failed: [] };
   }
 
-  /** Once in a while: the holder leaves everything when it hears nothing for too long. */
-  heartbeat(): Promise<void> {
-    return this.#holder.ping();
+  /**
+   * Once in a while: the holder leaves everything when it hears nothing for too long. What went meanwhile is joined again: with a holder that was
+   * killed, or as an IPv6 address, which goes when its interface is set down. What could not be joined is tried again.
+   */
+  async heartbeat(): Promise<void> {
+    const held = (await this.#holder.ping()) ?? 0;
+    if (this.#last === undefined) return;
+    const { wanted, joined } = this.#last;
+    const whole = held >= joined.held && ourAddresses().length >= joined.addresses && joined.failed.length === 0;
+    if (!whole) await this.want(wanted);
   }
 
   /** Leaves every group, and ends the holder. */
   async uninstall(): Promise<void> {
     await this.#turn;
-    for (const { ifindex, address, ours, joined } of network().listAddresses())
-      if (ours && joined) network().removeGroupAddress(ifindex, address);
+    this.#last = undefined;
+    for (const { ifindex, address } of ourAddresses()) network().removeGroupAddress(ifindex, address);
     await this.#holder.release();
   }
 }

@@ -1,6 +1,7 @@
 """flood.py IFACE FRAME…: sends the frames, one after the other, until standard input ends; then says how many were sent.
 Enters: hexadecimal frames, a line each in the second argument. Leaves: "sent N"; always whole rounds."""
 
+import errno
 import select
 import socket
 import sys
@@ -12,7 +13,13 @@ count = 0
 while True:
     for _ in range(64):
         for frame in frames:
-            wire.send(frame)
+            while True:
+                try:
+                    wire.send(frame)
+                    break
+                except OSError as error:
+                    if error.errno != errno.ENOBUFS:  # the wire did not take it: it was not sent
+                        raise
             count += 1
     if select.select([sys.stdin], [], [], 0)[0]:
         break

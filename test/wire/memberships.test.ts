@@ -167,6 +167,29 @@ describe("memberships", { timeout: 60_000 }, () => {
     expect(await arrives()).toBe(0); // and the test can fail: left is left
   });
 
+  test("what goes is joined again at the next heartbeat: with a holder that was killed, with an interface that was down", async () => {
+    await using lab = await RelayLab.create();
+    await lab.in("b", "sysctl", "-qw", "net.ipv6.conf.b0.disable_ipv6=0");
+    await using agent = await WorkerEnd.start(lab, "b");
+    const ifindex = await lab.index("b", "b0");
+    const six = bytes("ff050000000000000000000000001234");
+    const wanted = [
+      { ifindex, group: ip("232.1.1.1"), source: ip("10.0.0.1") },
+      { ifindex, group: six },
+    ];
+    expect(await join(agent, wanted)).toEqual({ addresses: 1, held: 1, failed: [] });
+    const holder = (await lab.in("b", "sh", "-c", `fuser ${agent.folder}/joins-1.sock.lock 2>/dev/null`)).trim();
+    process.kill(Number(holder), "SIGKILL");
+    await lab.in("b", "ip", "link", "set", "b0", "down");
+    await lab.in("b", "ip", "link", "set", "b0", "up");
+    await sleep(100);
+    expect(await sources(lab)).toEqual([]);
+    expect(await lab.in("b", "ip", "address", "show", "b0")).not.toContain("ff05::1234");
+    await agent.tell({ do: "pingHolder" });
+    expect(await sources(lab)).toEqual(["b0 0xe8010101 0x0a000001 1 0"]);
+    expect(await lab.in("b", "cat", "/proc/net/igmp6")).toContain(Buffer.from(six).toString("hex"));
+  });
+
   test("a holder that hears nothing for too long leaves its groups; asked again it has them again", async () => {
     await using lab = await RelayLab.create();
     await using agent = await WorkerEnd.start(lab, "b", { orphanAfterMs: 1500 });

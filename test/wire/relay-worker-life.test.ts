@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import type { RelayFigures, TunnelPort } from "#native/relay.ts";
+import type { WorkerView } from "#relay/workers.ts";
 import { RelayLab } from "./relay-lab.ts";
 import { accounted, bytes, frame, ip, output, plan, Plans, refused, WorkerEnd } from "./worker-end.ts";
 
@@ -14,7 +15,7 @@ async function flooded<T>(lab: RelayLab, hex: string, work: () => Promise<T>): P
   child.stdin?.on("error", () => {}); // it ended by itself: its exit tells
   const lines: string[] = [];
   child.stdout?.setEncoding("utf8").on("data", (text: string) => lines.push(text));
-  const ended = once(child, "exit");
+  const ended = once(child, "close");
   await work();
   child.stdin?.end();
   await ended;
@@ -27,6 +28,16 @@ const received = async (lab: RelayLab, place: "c" | "d", name: string): Promise<
   Number(await lab.in(place, "cat", `/sys/class/net/${name}/statistics/rx_packets`));
 const matched = (figures: RelayFigures): number => figures.rules.reduce((sum, rule) => sum + rule.matched, 0);
 
+async function until(relay: WorkerEnd, wanted: (view: WorkerView) => boolean): Promise<WorkerView> {
+  let view: WorkerView | undefined;
+  for (let i = 0; i < 500; i++) {
+    [view] = await relay.views();
+    if (view && wanted(view)) return view;
+    await sleep(10);
+  }
+  throw new Error(`never so: ${JSON.stringify(view)}`);
+}
+
 describe("a relay worker's life", { timeout: 90_000 }, () => {
   test("above what it can do every packet is sent, or dropped by name, or lost in the ring and counted there", async () => {
     await using lab = await RelayLab.create();
@@ -35,8 +46,7 @@ describe("a relay worker's life", { timeout: 90_000 }, () => {
     const outputs = Array.from({ length: 8 }, (_, i) => ({ id: `o${i}`, destination: Uint8Array.of(239, 2, 2, i) }));
     await relay.tell({ do: "apply", plan: plan([plans.rule("r", group, 5001, outputs)]) });
     const sent = await flooded(lab, frame({ payload: 1400 }), () => sleep(1500));
-    await sleep(300);
-    const figures = await relay.figures();
+    const figures = await relay.after(sent);
     accounted(figures);
     const [port] = figures.ports;
     expect(port?.ringDrops).toBeGreaterThan(0);
@@ -57,8 +67,7 @@ describe("a relay worker's life", { timeout: 90_000 }, () => {
     const sent = await flooded(lab, `${frame({})}\n${frame({ group: "239.3.3.3" })}`, async () => {
       for (let i = 1; i <= 100; i++) await relay.tell({ do: "apply", plan: plan([still, changed(i)]) });
     });
-    await sleep(300);
-    const figures = await relay.figures();
+    const figures = await relay.after(sent);
     accounted(figures);
     expect(figures.ports[0]?.ringDrops).toBe(0);
     expect(output(figures, "still")).toEqual({ wanted: sent / 2, sent: sent / 2, dropped: {} });
@@ -107,12 +116,10 @@ describe("a relay worker's life", { timeout: 90_000 }, () => {
       plan: plan([plans.rule("r", group, 5001, [{ destination: group }])]),
       wait: false,
     });
-    await sleep(1000);
-    const [view] = await relay.views();
-    expect(view?.state).toBe("backing off");
+    const view = await until(relay, ({ state, restarts }) => state === "backing off" && restarts > 1);
     expect(view?.detail).toContain("INTERFACE_DOWN");
-    expect(view?.restarts).toBeGreaterThan(1);
-    expect(view?.restarts).toBeLessThan(6);
+    await sleep(1500);
+    expect((await relay.views())[0]?.restarts).toBeLessThan(7); // 100 ms, then twice as long each time
     await lab.in("b", "ip", "link", "set", "b0", "up");
     await relay.tell({ do: "apply", plan: plan([plans.rule("r", group, 5001, [{ destination: group }])]) });
     expect((await relay.views())[0]?.state).toBe("running");
@@ -135,9 +142,8 @@ describe("a relay worker's life", { timeout: 90_000 }, () => {
       expect((await next.views())[0]?.pid).toBe(before?.pid);
       await next.tell({ do: "letGo" });
     });
-    await sleep(200);
     await using last = await WorkerEnd.start(lab, "b", { folder: first.folder });
-    const figures = await last.figures();
+    const figures = await last.after(sent);
     accounted(figures);
     expect(output(figures, "r")).toEqual({ wanted: sent, sent, dropped: {} });
     expect(await received(lab, "c", "c0")).toBe(sent);
@@ -154,11 +160,9 @@ describe("a relay worker's life", { timeout: 90_000 }, () => {
     await lab.in("b", "sh", "-c", `head -c 100 ${folder}/rules > ${folder}/bad && mv ${folder}/bad ${folder}/rules`);
     await sleep(300);
     await lab.send("a", "a0", [frame({})]);
-    await sleep(200);
-    expect(output(await relay.figures(), "r").sent).toBe(1);
+    expect(output(await relay.after(1), "r").sent).toBe(1);
     await lab.in("b", "ip", "link", "del", "b0");
-    await sleep(1000);
-    expect((await relay.views())[0]).toMatchObject({ pid: null });
+    await until(relay, ({ state }) => state === "backing off");
     await relay.tell({ do: "apply", plan: plan([]) });
     expect(await relay.views()).toEqual([]);
   });
@@ -222,8 +226,7 @@ describe("a relay worker's life", { timeout: 90_000 }, () => {
       changed(46 + 28 + 16, "ef010102"), // to another group, inside
       (outer[0] ?? "").slice(0, 2 * 60), // cut off
     ]);
-    await sleep(300);
-    const figures = await far.figures();
+    const figures = await far.after(10);
     accounted(figures);
     expect(refused(figures)).toEqual({ replay: 1, stranger: 1, version: 1, tag: 2, unknown_path: 1, malformed: 1 });
     expect(figures.hops).toMatchObject([

@@ -227,8 +227,7 @@ describe("a relay worker", { timeout: 60_000 }, () => {
       "a0",
       Array.from({ length: 50 }, () => frame({ port: 5002 })),
     );
-    await sleep(100);
-    const figures = await relay.figures();
+    const figures = await relay.after(100);
     accounted(figures);
     expect(output(figures, "rate")).toEqual({ wanted: 50, sent: 10, dropped: { rate: 40 } });
     expect(output(figures, "storm")).toEqual({ wanted: 50, sent: 20, dropped: { storm: 30 } });
@@ -249,13 +248,13 @@ describe("a relay worker", { timeout: 60_000 }, () => {
       ]),
     });
     await lab.send("a", "a0", [frame({})]);
+    await relay.after(1);
     await lab.in("b", "ip", "link", "set", "b1", "down");
     await lab.send("a", "a0", [frame({}), frame({})]);
-    await sleep(50);
+    await relay.after(3);
     await lab.in("b", "ip", "link", "set", "b1", "up");
     await lab.send("a", "a0", [frame({})]);
-    await sleep(50);
-    const figures = await relay.figures();
+    const figures = await relay.after(4);
     accounted(figures);
     expect(output(figures, "r", "good")).toEqual({ wanted: 4, sent: 2, dropped: { interface: 2 } });
     expect(output(figures, "r", "neighbour")).toEqual({ wanted: 4, sent: 0, dropped: { no_neighbour: 4 } });
@@ -276,7 +275,7 @@ describe("a relay worker", { timeout: 60_000 }, () => {
     });
     await relay.tell({ do: "trace", rule: "r", packets: 2 });
     await lab.send("a", "a0", [frame({ group: "239.2.2.2" }), frame({ ttl: 1 }), frame({ payload: 200 }), frame({})]);
-    await sleep(100);
+    await relay.after(4);
     const traces = await relay.tell<object[]>({ do: "traces" });
     expect(traces).toMatchObject([
       { rule: "r", source: "0x0a000001", ttl: 1, length: 128, refused: "ttl", outputs: [] },
@@ -293,15 +292,13 @@ describe("a relay worker", { timeout: 60_000 }, () => {
     await relay.tell({ do: "apply", plan: plan([plans.rule("r", group, 5001, [{ destination: group }])]) });
     await relay.tell({ do: "heartbeat" });
     await lab.send("a", "a0", [frame({})]);
-    await sleep(100);
-    expect(refused(await relay.figures())).toEqual({});
+    expect(refused(await relay.after(1))).toEqual({});
     await sleep(2200);
     await lab.send("a", "a0", [frame({}), frame({})]);
-    await sleep(100);
+    await relay.after(3);
     await relay.tell({ do: "heartbeat" });
     await lab.send("a", "a0", [frame({})]);
-    await sleep(100);
-    const figures = await relay.figures();
+    const figures = await relay.after(4);
     accounted(figures);
     expect(refused(figures)).toEqual({ orphaned: 2 });
     expect(output(figures, "r")).toEqual({ wanted: 2, sent: 2, dropped: {} });

@@ -5,6 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
 import type { RelayFigures, RelayPlan, ResolvedOutput, ResolvedRule } from "#native/relay.ts";
 import type { WorkerView } from "#relay/workers.ts";
@@ -63,6 +64,17 @@ export class WorkerEnd implements AsyncDisposable {
     return answer.value as T;
   }
   figures = (): Promise<RelayFigures> => this.tell<RelayFigures>({ do: "figures" });
+  /** When so many packets have come in by its first interface, or were lost there, and nothing is in hand; or else after a while as it is then. */
+  async after(count: number): Promise<RelayFigures> {
+    for (let i = 0; ; i++) {
+      const figures = await this.figures();
+      const [port] = figures.ports;
+      const there = (port?.received ?? 0) + (port?.ringDrops ?? 0) >= count;
+      if (i === 500 || (there && figures.outputs.every((one) => one.wanted === one.sent + total(one.dropped))))
+        return figures;
+      await sleep(10);
+    }
+  }
   views = (): Promise<WorkerView[]> => this.tell<WorkerView[]>({ do: "views" });
 
   /** As the kernel would end it: it hears nothing. */

@@ -32,11 +32,7 @@ relay_drop reason_of(int error) noexcept {
 
 Device::Device(unsigned ifindex, uint32_t send_bytes) noexcept : ifindex_(ifindex), slots_(kBatch) {
   std::memset(messages_, 0, sizeof messages_);
-  for (uint32_t i = 0; i < kBatch; i++) {
-    slots_[i].parts[0].iov_base = slots_[i].header;
-    messages_[i].msg_hdr.msg_iov = slots_[i].parts;
-    messages_[i].msg_hdr.msg_iovlen = 2;
-  }
+  for (Slot& slot : slots_) slot.parts[0].iov_base = slot.header;
   fd_ = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);  // protocol 0: it receives nothing
   sockaddr_ll address{};
   address.sll_family = AF_PACKET;

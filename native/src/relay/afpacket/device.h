@@ -1,7 +1,8 @@
-// An output interface. Enters: packets as a header of our own and a payload that lies in the ring. Leaves: frames on
-// the interface, in batches of one system call, and for each packet exactly one count: sent, or dropped for one reason.
-// The kernel copies a packet while it takes it, so the ring's memory is free again after flush(). What bounds the
-// copies is the socket's send buffer; when it is full, for longer than a moment, the packet is dropped(buffer).
+// An output interface. Enters: packets as headers of our own and a payload that lies in the ring, or both together
+// there. Leaves: frames on the interface, in batches of one system call, and for each packet exactly one count: sent,
+// or dropped for one reason. The kernel copies a packet while it takes it, so the ring's memory is free again after
+// flush(). What bounds the copies is the socket's send buffer; when it is full, for longer than a moment, the packet is
+// dropped(buffer).
 #pragma once
 #include <sys/socket.h>
 
@@ -32,11 +33,15 @@ class Device {
   /// Room for the next packet's headers: put them there, then post().
   uint8_t* header() noexcept { return slots_[count_].header; }
   /// `outcome` is set when it is known, if not null: kTraceSent, or a relay_drop.
+  /// With no headers of its own the packet lies in one piece: that costs the kernel less.
   void post(uint32_t header_bytes, const uint8_t* payload, uint32_t payload_bytes, OutputCounts& counts,
             uint8_t* outcome) noexcept {
     Slot& slot = slots_[count_];
+    const bool whole = header_bytes == 0;
     slot.parts[0].iov_len = header_bytes;
     slot.parts[1] = {const_cast<uint8_t*>(payload), payload_bytes};
+    messages_[count_].msg_hdr.msg_iov = &slot.parts[whole];
+    messages_[count_].msg_hdr.msg_iovlen = whole ? 1 : 2;
     slot.counts = &counts;
     slot.outcome = outcome;
     if (++count_ == kBatch) flush();

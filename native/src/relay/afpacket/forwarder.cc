@@ -135,11 +135,11 @@ void Forwarder::relay(const CompiledRule& rule, Way& way) noexcept {
     if (admitted == 0) continue;
     Way rest = way;
     rest.count = admitted;  // the first ones of a super-packet
-    send(exit, rest, outcome);
+    send(exit, rest, i + 1 == rule.exits, outcome);
   }
 }
 
-void Forwarder::send(const Exit& exit, const Way& way, uint8_t* outcome) noexcept {
+void Forwarder::send(const Exit& exit, const Way& way, bool last, uint8_t* outcome) noexcept {
   const Packet& packet = way.packet;
   if (!exit.ready) return drop(exit, way.count, exit.unready, outcome);
   if (!exit.output->tunnel && exit.output->destination.family != packet.family)
@@ -151,21 +151,23 @@ void Forwarder::send(const Exit& exit, const Way& way, uint8_t* outcome) noexcep
   const uint8_t* payload = packet.ip + packet.transport + 8;
   const uint32_t bytes = packet.length - packet.transport - 8;
   if (way.frame.segments == 1 || way.hops > 0)
-    return send_one(exit, way, {payload, bytes, 0, true, way.frame.partial_checksum && way.hops == 0}, ttl, outcome);
+    return send_one(exit, way, {payload, bytes, 0, true, way.frame.partial_checksum && way.hops == 0}, ttl, last,
+                    outcome);
   const uint32_t each = way.frame.segment_bytes;
   for (uint32_t i = 0; i < way.count; i++) {
     const uint32_t at = i * each;
-    send_one(exit, way, {payload + at, std::min(each, bytes - at), i, false, true}, ttl, outcome);
+    send_one(exit, way, {payload + at, std::min(each, bytes - at), i, false, true}, ttl, false, outcome);
   }
 }
 
-void Forwarder::send_one(const Exit& exit, const Way& way, const Segment& segment, uint8_t ttl,
+void Forwarder::send_one(const Exit& exit, const Way& way, const Segment& segment, uint8_t ttl, bool last,
                          uint8_t* outcome) noexcept {
   const Packet& packet = way.packet;
   const uint32_t around = exit.output->tunnel ? overhead(*exit.output) : 0;
   if (around + packet.transport + 8 + segment.bytes > exit.output->mtu)
     return drop(exit, 1, RELAY_DROPPED_MTU, outcome);
   if (packet.transport + 8 > kLongestHeaders) return drop(exit, 1, RELAY_DROPPED_BUFFER, outcome);
+  if (last && around == 0) return send_in_place(exit, packet, segment, ttl, outcome);
   uint8_t* frame = exit.device->header();
   uint8_t* to = frame + kEthernetBytes;
   std::memcpy(frame, exit.ethernet, kEthernetBytes);
@@ -177,6 +179,20 @@ void Forwarder::send_one(const Exit& exit, const Way& way, const Segment& segmen
     wrap(to, *exit.output, packet, headers - around + segment.bytes, ttl, fields);
   }
   exit.device->post(kEthernetBytes + headers, segment.payload, segment.bytes, *exit.counts, outcome);
+}
+
+/// Over the headers that came: the new ones are as long, and an Ethernet header fits before them.
+void Forwarder::send_in_place(const Exit& exit, const Packet& packet, const Segment& segment, uint8_t ttl,
+                              uint8_t* outcome) noexcept {
+  const uint32_t headers = packet.transport + 8;
+  uint8_t before[kLongestHeaders];
+  std::memcpy(before, packet.ip, headers);
+  auto* to = const_cast<uint8_t*>(packet.ip);
+  Packet original = packet;
+  original.ip = before;
+  rewrite(to, original, segment, exit.output, ttl);
+  std::memcpy(to - kEthernetBytes, exit.ethernet, kEthernetBytes);
+  exit.device->post(0, to - kEthernetBytes, kEthernetBytes + headers + segment.bytes, *exit.counts, outcome);
 }
 
 /// A packet, or several that an offload merged, of which each is one of the tunnel's.

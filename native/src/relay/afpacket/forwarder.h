@@ -41,8 +41,12 @@ class Forwarder {
   void tunnel(const Way& way) noexcept;
   void tunnelled(const Way& outer, const uint8_t* header, uint32_t bytes) noexcept;
   void relay(const CompiledRule& rule, Way& way) noexcept;
-  void send(const Exit& exit, const Way& way, uint8_t* outcome) noexcept;
-  void send_one(const Exit& exit, const Way& way, const Segment& segment, uint8_t ttl, uint8_t* outcome) noexcept;
+  /// `last`: the packet is needed no more.
+  void send(const Exit& exit, const Way& way, bool last, uint8_t* outcome) noexcept;
+  void send_one(const Exit& exit, const Way& way, const Segment& segment, uint8_t ttl, bool last,
+                uint8_t* outcome) noexcept;
+  void send_in_place(const Exit& exit, const Packet& packet, const Segment& segment, uint8_t ttl,
+                     uint8_t* outcome) noexcept;
   void pass(const Way& way) noexcept { port_.passed.add(way.count); }
   void refuse(const Way& way, relay_refusal why, const CompiledRule* rule = nullptr) noexcept;
   static void drop(const Exit& exit, uint32_t count, relay_drop why, uint8_t* outcome) noexcept;
