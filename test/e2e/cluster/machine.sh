@@ -22,11 +22,19 @@ mount -t tmpfs -o mode=755 run /run
 mkdir -p /run/lock
 mount --bind "$folder/lib" /var/lib
 mount --bind "$folder/varlog" /var/log
-# These are the real machine's: the kubelet would set some of them, and nobody would put them back.
-for path in /proc/sys/kernel /proc/sys/vm; do
-  mount --bind "$path" "$path"
-  mount -o remount,bind,ro "$path"
-done
+# The kubelet sets these for the whole real machine, and nobody would put them back. Here it reads what it wants already.
+mkdir /run/settings
+while read -r setting value; do
+  echo "$value" >"/run/settings/${setting##*/}"
+  mount --bind "/run/settings/${setting##*/}" "/proc/sys/$setting"
+done <<END
+vm/overcommit_memory 1
+vm/panic_on_oom 0
+kernel/panic 10
+kernel/panic_on_oops 1
+kernel/keys/root_maxkeys 1000000
+kernel/keys/root_maxbytes 25000000
+END
 
 # In a cgroup namespace the machine's own cgroup is the root of what is mounted.
 [ "$*" = "/sys/fs/cgroup=" ] || mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup
