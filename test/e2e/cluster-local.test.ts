@@ -18,7 +18,7 @@ import { cpuSeconds, memoryMiB } from "./cluster/status.ts";
 import { prepare } from "./cluster/up.ts";
 import { fabric } from "./cluster/wiring.ts";
 import { eventually, Kubectl, type Said, say } from "./kubectl.ts";
-import { listen, send } from "./multicast.ts";
+import { receive, send, watch } from "./multicast.ts";
 import { left, machine, traces } from "./traces.ts";
 
 const command = join(import.meta.dirname, "cluster/main.ts");
@@ -176,21 +176,23 @@ describe("its nodes", () => {
   });
 
   test("hear a neighbour's multicast on the link between them, and nobody else does", async () => {
-    // node1 sends towards node2; node2 listens on both its links, node3 on both of its own, node1 on its other.
-    const at = (from: number, to: number): [Machine, string] => {
-      const link = fabric(3).find(({ ends }) => ends.includes(from) && ends.includes(to));
-      return [Machine.of(one, `node${from}`), `${link?.network}.${from}`];
-    };
-    const places = { "2 from 1": at(2, 1), "2 from 3": at(2, 3), "3 from 2": at(3, 2), "3 from 1": at(3, 1) };
-    const listeners = await Promise.all(Object.values(places).map(([on, address]) => listen(on, address, 3000)));
-    await send(...at(1, 2), 200);
-    const heard = await Promise.all(listeners.map((listener) => listener.heard));
-    expect(Object.fromEntries(Object.keys(places).map((place, index) => [place, heard[index]]))).toEqual({
-      "2 from 1": 200,
-      "2 from 3": 0,
-      "3 from 2": 0,
-      "3 from 1": 0,
+    const sent = 200;
+    const ends = fabric(3).flatMap(({ ends: [from, to] }) => [
+      { on: from, link: `to-node${to}` },
+      { on: to, link: `to-node${from}` },
+    ]);
+    expect(ends).toHaveLength(6);
+    const at = (node: number): Machine => Machine.of(one, `node${node}`);
+    const watchers = await Promise.all(ends.map(({ on, link }) => watch(at(on), link, 4000)));
+    const network = fabric(3).find((link) => link.ends.includes(1) && link.ends.includes(2))?.network;
+    const application = await receive(at(2), `${network}.2`, 4000);
+    await send(at(1), `${network}.1`, sent);
+    const seen = await Promise.all(watchers.map(({ heard }) => heard));
+    expect(Object.fromEntries(ends.map(({ on, link }, index) => [`node${on} ${link}`, seen[index]]))).toEqual({
+      ...Object.fromEntries(ends.map(({ on, link }) => [`node${on} ${link}`, 0])),
+      "node2 to-node1": sent,
     });
+    expect(await application.heard).toBe(sent);
   });
 
   test("lose their Ready with their kubelet, and have it again with a new one", async () => {

@@ -1,4 +1,5 @@
-// Multicast on a machine's link: a sender and listeners, each a Node process within.
+// Multicast on a machine's link: a sender and a receiver as applications have them, and a watcher that sees every frame.
+// A receiver alone proves little: Linux gives a group's datagrams to a socket whichever link they came by.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import type { Machine } from "./cluster/machine.ts";
@@ -6,12 +7,13 @@ import type { Machine } from "./cluster/machine.ts";
 const group = "239.7.7.7";
 const port = 7777;
 
-/** Datagrams of the group seen on an interface within the time; it joins there, and the address is the interface's. */
-export async function listen(
-  machine: Machine,
-  address: string,
-  milliseconds: number,
-): Promise<{ heard: Promise<number> }> {
+export interface Hearing {
+  /** once the time is over */
+  readonly heard: Promise<number>;
+}
+
+/** Datagrams that an application gets which joined the group on the link with this address. */
+export async function receive(machine: Machine, address: string, milliseconds: number): Promise<Hearing> {
   const script = `const s = require('dgram').createSocket({ type: 'udp4', reuseAddr: true }); let n = 0;
     s.on('message', () => n++).bind(${port}, '${group}', () => { s.addMembership('${group}', '${address}'); console.log('ready'); });
     setTimeout(() => { console.log(n); process.exit(0) }, ${milliseconds})`;
@@ -20,6 +22,19 @@ export async function listen(
   child.stdout.setEncoding("utf8").on("data", (text: string) => (said += text));
   const heard = once(child, "close").then(() => Number(said.trim().split("\n").at(-1)));
   await once(child.stdout, "data");
+  return { heard };
+}
+
+/** Frames of the group that arrive on a link, whether anybody there wants them or not. */
+export async function watch(machine: Machine, link: string, milliseconds: number): Promise<Hearing> {
+  const filter = ["-Q", "in", "-nn", "-l", "--immediate-mode", "-i", link, `udp and dst ${group} and port ${port}`];
+  const child = spawn(...machine.enter("tcpdump", ...filter), { stdio: ["ignore", "pipe", "pipe"] });
+  let frames = 0;
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (frames += text.split(` > ${group}.`).length - 1));
+  const heard = once(child, "close").then(() => frames);
+  // Its first words are: listening on …
+  await once(child.stderr, "data");
+  setTimeout(() => child.kill("SIGINT"), milliseconds);
   return { heard };
 }
 

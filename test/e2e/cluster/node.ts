@@ -112,8 +112,10 @@ const kubeletConfig = (name: string, number: number, pki: Certificates) => ({
   localStorageCapacityIsolation: false,
   oomScoreAdj: 0,
   maxPods: 60,
-  // The disk is the real machine's, and filling it is not the cluster's doing.
-  evictionHard: { "nodefs.available": "1%", "imagefs.available": "1%" },
+  // Disk and memory are the real machine's, and filling them is not the cluster's doing: 0% is never.
+  evictionHard: Object.fromEntries(
+    ["memory.available", "nodefs.available", "nodefs.inodesFree", "imagefs.available"].map((what) => [what, "0%"]),
+  ),
   imageGCHighThresholdPercent: 100,
   imageGCLowThresholdPercent: 99,
   // A quarter of it is how often the node says that it lives: every 4 s, see the controller manager's grace.
