@@ -4,7 +4,11 @@ import { debianComponents, npmComponents } from "./sbom.ts";
 const installed = {
   packages: {
     "": { version: "0.1.0" },
-    "node_modules/fastify": { version: "5.12.8", license: "MIT", integrity: `sha512-${Buffer.alloc(64, 7).toString("base64")}` },
+    "node_modules/fastify": {
+      version: "5.12.8",
+      license: "MIT",
+      integrity: `sha512-${Buffer.alloc(64, 7).toString("base64")}`,
+    },
     "node_modules/@fastify/helmet": { version: "13.2.0", license: "MIT" },
     "node_modules/fastify/node_modules/pino": { version: "9.0.0" },
     "node_modules/vitest": { version: "5.1.1", dev: true },
@@ -19,7 +23,10 @@ test("a bill of materials has the npm packages that are in the image, also scope
     "pkg:npm/%40fastify/helmet@13.2.0",
     "pkg:npm/pino@9.0.0",
   ]);
-  expect(components[0]).toMatchObject({ licenses: [{ expression: "MIT" }], hashes: [{ alg: "SHA-512", content: "07".repeat(64) }] });
+  expect(components[0]).toMatchObject({
+    licenses: [{ expression: "MIT" }],
+    hashes: [{ alg: "SHA-512", content: "07".repeat(64) }],
+  });
   expect(new Set(components.map((component) => component["bom-ref"])).size).toBe(3);
 });
 

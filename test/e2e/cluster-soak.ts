@@ -25,9 +25,14 @@ for (let round = 1; round <= rounds; round++) {
   const upSeconds = await seconds(() => up(cluster, wanted, () => undefined, signal));
   const [had, memory] = [traces(cluster), memoryMiB(cluster)];
   const downSeconds = await seconds(() => down(cluster));
-  const found = [...left(cluster, had), ...(JSON.stringify(machine()) === before ? [] : ["the machine is not as it was"])];
+  const found = [
+    ...left(cluster, had),
+    ...(JSON.stringify(machine()) === before ? [] : ["the machine is not as it was"]),
+  ];
   if (found.length > 0) failed++;
-  console.log(`cluster ${round}/${rounds}: up ${upSeconds} s, ${memory} MiB, down ${downSeconds} s, left: ${found.join(", ") || "nothing"}`);
+  console.log(
+    `cluster ${round}/${rounds}: up ${upSeconds} s, ${memory} MiB, down ${downSeconds} s, left: ${found.join(", ") || "nothing"}`,
+  );
 }
 console.log(`${rounds - failed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;

@@ -29,9 +29,9 @@ export async function receive(machine: Machine, address: string, milliseconds: n
 export async function watch(machine: Machine, link: string, milliseconds: number): Promise<Hearing> {
   const filter = ["-Q", "in", "-nn", "-l", "--immediate-mode", "-i", link, `udp and dst ${group} and port ${port}`];
   const child = spawn(...machine.enter("tcpdump", ...filter), { stdio: ["ignore", "pipe", "pipe"] });
-  let frames = 0;
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (frames += text.split(` > ${group}.`).length - 1));
-  const heard = once(child, "close").then(() => frames);
+  let said = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (said += text));
+  const heard = once(child, "close").then(() => said.split(` > ${group}.`).length - 1);
   // Its first words are: listening on …
   await once(child.stderr, "data");
   setTimeout(() => child.kill("SIGINT"), milliseconds);

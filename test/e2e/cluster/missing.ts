@@ -33,7 +33,12 @@ const features = [
     probe: "true",
     namespaces: ["--mount", "--uts", "--cgroup"],
   },
-  { feature: "veth pairs", need: "CONFIG_VETH", probe: "ip link add end0 type veth peer name end1", namespaces: ["--net"] },
+  {
+    feature: "veth pairs",
+    need: "CONFIG_VETH",
+    probe: "ip link add end0 type veth peer name end1",
+    namespaces: ["--net"],
+  },
   { feature: "bridges", need: "CONFIG_BRIDGE", probe: "ip link add bridge0 type bridge", namespaces: ["--net"] },
   {
     feature: "nf_tables with NAT",
