@@ -42,19 +42,17 @@ const other = instance("test-other");
 const before = machine();
 
 // The first time on a machine everything is built: what a second `up` never waits for.
-beforeAll(async () => {
-  for (const version of kubernetesVersions()) await prepare(version, quiet, never);
-}, 1_500_000);
+beforeAll(() => prepare(defaultKubernetes(), quiet, never), 1_500_000);
 afterAll(async () => {
   await down(one);
   await down(other);
 }, 60_000);
 
-test("what a cluster is built from was built in less than 12 minutes", async () => {
-  let sum = 0;
+test("what a cluster is built from takes two cores less than 11 minutes, and so `up` from nothing less than 12", async () => {
+  let cpuSeconds = 0;
   for (const program of [kube(defaultKubernetes()), ...clusterPrograms])
-    sum += (await provide(program, quiet, never)).seconds;
-  expect(sum).toBeLessThan(720);
+    cpuSeconds += (await provide(program, quiet, never)).cpuSeconds;
+  expect(cpuSeconds / 2).toBeLessThan(660);
 });
 
 test("a cluster of three nodes is Ready in less than 60 seconds, with a kubeconfig that works from outside", async () => {
@@ -94,6 +92,7 @@ test("up of a cluster that is up is no error; with other nodes it is refused", a
 
 describe("beside another one, of the older Kubernetes", () => {
   const older = kubernetesVersions().at(-2) ?? "";
+  beforeAll(() => prepare(older, quiet, never), 1_500_000);
 
   test("a second cluster comes up, and neither sees the other", async () => {
     await good("up", "--name", other.name, "--nodes", "1", "--kubernetes", older);
@@ -262,8 +261,8 @@ describe("a machine that lacks something is told what, and what to do", () => {
     expect(said).toContain("NOT_ROOT");
   });
   test("the right to make namespaces", async () => {
-    expect(await refusal("setpriv", "--bounding-set=-sys_admin", "--", ...upHere)).toMatch(
-      /KERNEL_LACKS|network namespaces/,
+    expect(await refusal("setpriv", "--bounding-set=-sys_admin", "--", ...upHere)).toContain(
+      "does not allow network namespaces",
     );
   });
   test("memory", async () => {

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { rmSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { archive, baseImage, buildah, load, makeBase } from "./cluster/images.ts";
+import { archive, baseImage, boundStorage, buildah, load, makeBase } from "./cluster/images.ts";
 import { binFolder, instance, kubeconfigPath, nodeNames, readState } from "./cluster/instance.ts";
 import { Machine } from "./cluster/machine.ts";
 import { defaultKubernetes } from "./cluster/programs.ts";
@@ -76,6 +76,7 @@ async function local(): Promise<Provided> {
 export async function localImage(signal: AbortSignal): Promise<string> {
   await makeBase(tell, signal);
   tell("building the image (minutes when native/ changed, else seconds)");
+  await boundStorage(signal);
   return buildImage({ BASE: baseImage, BUILDER: buildah().join(" "), TAG: "e2e" });
 }
 

@@ -6,12 +6,12 @@ import type { Instance } from "./cluster/instance.ts";
 
 const namespaceKinds = ["net", "mnt", "uts", "cgroup", "ipc", "pid"] as const;
 
-/** One namespace of one process, as net:[4026532000]; undefined when it has ended meanwhile. */
+/** One namespace of one process, as net:[4026532000]; undefined when it has ended meanwhile, or has more rights than this one, which none of a cluster has. */
 function namespaceOf(pid: number | string, kind: string): string | undefined {
   try {
     return readlinkSync(`/proc/${pid}/ns/${kind}`);
   } catch (error) {
-    if (["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+    if (["ENOENT", "ESRCH", "EACCES"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
     throw error;
   }
 }

@@ -1,9 +1,19 @@
 // Container images without a registry and without Docker: buildah makes them, an archive carries them, containerd takes them in.
 // All of buildah's own files lie in the cache; it works in a mount namespace of its own, so that its mounts end with it.
 import { createHash, randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { run } from "./command.ts";
 import { cacheFolder } from "./instance.ts";
 import type { Machine } from "./machine.ts";
@@ -40,11 +50,24 @@ export async function archive(image: string, signal: AbortSignal): Promise<strin
   const id = (await buildahRun(["images", "--quiet", "--no-trunc", image], signal)).trim().replace(":", "-");
   const path = join(folder(), "archives", `${image.replace(/[^\w.-]/g, "_")}-${id}.tar`);
   if (existsSync(path)) return path;
-  mkdirSync(join(folder(), "archives"), { recursive: true });
+  const archives = join(folder(), "archives");
+  mkdirSync(archives, { recursive: true });
   const aside = `${path}.${randomUUID()}`;
   await buildahRun(["push", image, `docker-archive:${aside}:${image}`], signal);
   renameSync(aside, path);
+  // Of each image the newest only: they are large.
+  for (const other of readdirSync(archives))
+    if (other.startsWith(basename(path).replace(/sha256.*/, "")) && other !== basename(path))
+      rmSync(join(archives, other));
   return path;
+}
+
+/** Layers make the next build short, and grow with each. Beyond this they are thrown away, and the next build is a long one. */
+const mostStorageMiB = 8000;
+
+export async function boundStorage(signal: AbortSignal): Promise<void> {
+  const [used = ""] = (await run("du", ["-sm", join(folder(), "storage")], { signal })).split("\t");
+  if (Number(used) > mostStorageMiB) await buildahRun(["rmi", "--prune", "--force"], signal);
 }
 
 /** Takes an archive into one node. */
