@@ -11,7 +11,8 @@ ip link set lo up
 # What the real machine has there would be kept busy by this one, network namespaces above all.
 export LC_ALL=C
 awk '$5 ~ "^/(run|sys|var/lib|var/log)(/|$)" {print $5}' /proc/self/mountinfo | sort -ru | while read -r path; do
-  while mountpoint -q "$path"; do umount -l "$path"; done
+  # A namespace that is deleted meanwhile, by whoever made it, takes its mount along.
+  while mountpoint -q "$path"; do umount -l "$path" || if mountpoint -q "$path"; then exit 1; fi; done
 done
 
 mount -t sysfs sysfs /sys
