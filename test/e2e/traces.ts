@@ -6,58 +6,66 @@ import type { Instance } from "./cluster/instance.ts";
 
 const namespaceKinds = ["net", "mnt", "uts", "cgroup", "ipc", "pid"] as const;
 
-/** One namespace of one process, as net:[4026532000]; undefined when it has ended meanwhile, or has more rights than this one, which none of a cluster has. */
-function namespaceOf(pid: number | string, kind: string): string | undefined {
+/** What /proc tells of a process; undefined when it has ended meanwhile, or has more rights than this one, which none of a cluster has. */
+function told<T>(ask: () => T): T | undefined {
   try {
-    return readlinkSync(`/proc/${pid}/ns/${kind}`);
+    return ask();
   } catch (error) {
     if (["ENOENT", "ESRCH", "EACCES"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
     throw error;
   }
 }
 
+/** As net:[4026532000]. */
 const namespacesOf = (pid: number | string): string[] =>
-  namespaceKinds.map((kind) => namespaceOf(pid, kind)).filter((found) => found !== undefined);
+  namespaceKinds
+    .map((kind) => told(() => readlinkSync(`/proc/${pid}/ns/${kind}`)))
+    .filter((found) => found !== undefined);
 
 const processes = (): string[] => readdirSync("/proc").filter((name) => /^\d+$/.test(name));
 
-/** Of processes, and of those kept by a mount of their own (ip netns). */
-function livingNamespaces(): Set<string> {
-  const mounted = [...readFileSync("/proc/self/mountinfo", "utf8").matchAll(/ (\w+:\[\d+\]) /g)].map(
-    ([, name]) => name ?? "",
-  );
-  return new Set([...processes().flatMap(namespacesOf), ...mounted]);
-}
+/** A process for ever: its number may be given again, its number and start may not. One that only waits for init to take note of its end (Z) keeps nothing. */
+const identity = (pid: string): string | undefined =>
+  told(() => {
+    const [state, ...fields] = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+    return state === "Z" ? undefined : `${pid} started at ${fields[18]}`;
+  });
+
+/** Namespaces kept by a mount, as `ip netns` does. */
+const pins = (): string[] =>
+  readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(" nsfs "));
 
 export interface Traces {
   /** its own ones: this process has others */
   readonly namespaces: readonly string[];
+  /** All that keeps one of them, in the cluster's cgroup or not. Their numbers alone say nothing later: the kernel gives them again at once. */
+  readonly keepers: readonly string[];
 }
 
 export function traces(cluster: Instance): Traces {
   const outside = new Set(namespacesOf("self"));
   const inside = new Set(members(cluster.cgroup).flatMap(namespacesOf));
-  return { namespaces: [...inside].filter((name) => !outside.has(name)) };
+  const namespaces = [...inside].filter((name) => !outside.has(name));
+  const isIn = (pid: string): boolean => namespacesOf(pid).some((name) => namespaces.includes(name));
+  const keeping = processes().filter(isIn).map(identity);
+  const mounted = pins().filter((line) => namespaces.some((name) => line.includes(name)));
+  return { namespaces, keepers: [...keeping.filter((found) => found !== undefined), ...mounted] };
 }
 
 /** Processes, cgroups, namespaces and mounts of a cluster that are still there. */
-export function left(cluster: Instance, { namespaces }: Traces): string[] {
-  const living = livingNamespaces();
-  const commands = processes().filter((pid) => {
-    try {
-      const text = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-      return text.includes(`${cluster.folder}/`) && Number(pid) !== process.pid;
-    } catch (error) {
-      if (["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) return false;
-      throw error;
-    }
-  });
+export function left(cluster: Instance, { keepers }: Traces): string[] {
+  const living = new Set([...processes().map(identity), ...pins()]);
+  const named = processes().filter((pid) =>
+    told(() => readFileSync(`/proc/${pid}/cmdline`, "utf8"))?.includes(`${cluster.folder}/`),
+  );
   const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
   return [
     ...members(cluster.cgroup).map((pid) => `process ${pid}`),
-    ...commands.map((pid) => `process ${pid} by its words`),
+    ...named.map((pid) => `process ${pid} by its words`),
     ...groups(cluster.cgroup).map((folder) => `cgroup ${folder}`),
-    ...namespaces.filter((name) => living.has(name)).map((name) => `namespace ${name}`),
+    ...keepers.filter((keeper) => living.has(keeper)).map((keeper) => `a namespace, by ${keeper}`),
     ...mounts.filter((line) => line.includes(cluster.folder)).map((line) => `mount ${line}`),
   ];
 }
