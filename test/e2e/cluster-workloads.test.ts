@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually, type Kubectl, type Manifest } from "./kubectl.ts";
-import { root, type Stage, stage } from "./provider.ts";
+import { checkout } from "./cluster/instance.ts";
+import { type Stage, stage } from "./provider.ts";
 
 interface Pod {
   metadata: { name: string };
@@ -308,7 +309,7 @@ async function ended(manifest: Manifest, seconds = 60): Promise<string> {
 }
 
 test("the project's image answers --version, not as root and on a file system that cannot be written", async () => {
-  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+  const { version } = JSON.parse(readFileSync(join(checkout, "package.json"), "utf8")) as { version: string };
   const securityContext = {
     runAsNonRoot: true,
     readOnlyRootFilesystem: true,

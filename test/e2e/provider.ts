@@ -3,16 +3,14 @@
 import { randomBytes } from "node:crypto";
 import { rmSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { archive, baseImage, boundStorage, buildah, load, makeBase } from "./cluster/images.ts";
-import { binFolder, instance, kubeconfigPath, nodeNames, readState } from "./cluster/instance.ts";
-import { Machine } from "./cluster/machine.ts";
+import { join } from "node:path";
+import { archive, buildImage, projectImage } from "./cluster/images.ts";
+import { binFolder, checkout, instance, kubeconfigPath, readState } from "./cluster/instance.ts";
+import { loadEverywhere } from "./cluster/node.ts";
 import { defaultKubernetes } from "./cluster/programs.ts";
 import { down } from "./cluster/down.ts";
 import { up } from "./cluster/up.ts";
 import { Kubectl, say } from "./kubectl.ts";
-
-export const root = resolve(import.meta.dirname, "../..");
 
 export interface Stage extends AsyncDisposable {
   readonly kubectl: Kubectl;
@@ -55,15 +53,14 @@ export async function stage(): Promise<Stage> {
 /** A cluster that is up already stays up: whoever works on a test does not wait for it each time. */
 async function local(): Promise<Provided> {
   const cluster = instance(process.env["E2E_CLUSTER"] ?? "e2e");
-  const signal = new AbortController().signal;
+  const { signal } = new AbortController();
   const wasUp = readState(cluster)?.phase === "up";
   const kubernetes =
     process.env["E2E_KUBERNETES"] ?? (wasUp ? readState(cluster)?.kubernetes : undefined) ?? defaultKubernetes();
-  const state = await up(cluster, { nodes: readState(cluster)?.nodes ?? 3, kubernetes, port: 0 }, tell, signal);
+  await up(cluster, { nodes: readState(cluster)?.nodes ?? 3, kubernetes, port: 0 }, tell, signal);
   try {
-    const image = await localImage(signal);
-    const path = await archive(image, signal);
-    await Promise.all(nodeNames(state.nodes).map((name) => load(Machine.of(cluster, name), path, signal)));
+    const image = await projectImage(tell, signal);
+    await loadEverywhere(cluster, await archive(image, signal), signal);
     const kubectl = new Kubectl(join(binFolder(cluster), "kubectl"), kubeconfigPath(cluster));
     return { kubectl, image, end: async () => (wasUp ? undefined : down(cluster)) };
   } catch (error) {
@@ -72,21 +69,8 @@ async function local(): Promise<Provided> {
   }
 }
 
-/** The real deploy/Dockerfile, on a base made here. */
-export async function localImage(signal: AbortSignal): Promise<string> {
-  await makeBase(tell, signal);
-  tell("building the image (minutes when native/ changed, else seconds)");
-  await boundStorage(signal);
-  return buildImage({ BASE: baseImage, BUILDER: buildah().join(" "), TAG: "e2e" });
-}
-
-async function buildImage(env: NodeJS.ProcessEnv): Promise<string> {
-  const { code, stdout, stderr } = await say(join(root, "deploy/image.sh"), [], { env: { ...process.env, ...env } });
-  if (code !== 0) throw new Error(`deploy/image.sh: ${stderr.slice(-4000)}`);
-  return stdout.trim();
-}
-
 async function kind(): Promise<Provided> {
+  const { signal } = new AbortController();
   const name = process.env["E2E_CLUSTER"] ?? "tapline";
   const folder = mkdtempSync(join(tmpdir(), "tapline-kind-"));
   const kubeconfig = join(folder, "kubeconfig");
@@ -105,7 +89,7 @@ async function kind(): Promise<Provided> {
       "--name",
       name,
       "--config",
-      join(root, "deploy/kind/cluster.yaml"),
+      join(checkout, "deploy/kind/cluster.yaml"),
       "--kubeconfig",
       kubeconfig,
       "--wait",
@@ -113,7 +97,7 @@ async function kind(): Promise<Provided> {
       ...more,
     );
   else await run("export", "kubeconfig", "--name", name, "--kubeconfig", kubeconfig);
-  const image = process.env["E2E_IMAGE"] ?? (await buildImage({ BUILDER: "docker", TAG: "e2e" }));
+  const image = process.env["E2E_IMAGE"] ?? (await buildImage({ BUILDER: "docker", TAG: "e2e" }, signal));
   await run("load", "docker-image", image, "--name", name);
   const end = async (): Promise<void> => {
     if (!wasUp) await run("delete", "cluster", "--name", name);

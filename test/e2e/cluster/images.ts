@@ -15,12 +15,11 @@ import {
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { run } from "./command.ts";
-import { cacheFolder } from "./instance.ts";
-import type { Machine } from "./machine.ts";
+import { cacheFolder, checkout } from "./instance.ts";
 
 export const pauseImage = "localhost/pause:1";
 /** what a local build of deploy/Dockerfile starts from */
-export const baseImage = "localhost/debian:bookworm";
+const baseImage = "localhost/debian:bookworm";
 
 const suite = "bookworm";
 const folder = (): string => join(cacheFolder(), "images");
@@ -28,7 +27,7 @@ const folder = (): string => join(cacheFolder(), "images");
 const baseDays = 30;
 
 /** The words before buildah's own; a storage that no other buildah of this machine knows. */
-export function buildah(): string[] {
+function buildah(): string[] {
   const [root, runRoot] = [join(folder(), "storage"), join(folder(), "run")];
   const own = ["unshare", "--mount", "--propagation", "private", "--"];
   return [...own, "buildah", "--root", root, "--runroot", runRoot, "--storage-driver", "overlay"];
@@ -65,14 +64,19 @@ export async function archive(image: string, signal: AbortSignal): Promise<strin
 /** Layers make the next build short, and grow with each. Beyond this they are thrown away, and the next build is a long one. */
 const mostStorageMiB = 8000;
 
-export async function boundStorage(signal: AbortSignal): Promise<void> {
+/** The project's image, from the real deploy/Dockerfile, on a base made here. */
+export async function projectImage(say: (text: string) => void, signal: AbortSignal): Promise<string> {
+  await makeBase(say, signal);
   const [used = ""] = (await run("du", ["-sm", join(folder(), "storage")], { signal })).split("\t");
   if (Number(used) > mostStorageMiB) await buildahRun(["rmi", "--prune", "--force"], signal);
+  say("building the image (minutes when native/ changed, else seconds)");
+  return buildImage({ BASE: baseImage, BUILDER: buildah().join(" "), TAG: "e2e" }, signal);
 }
 
-/** Takes an archive into one node. */
-export async function load(node: Machine, path: string, signal: AbortSignal): Promise<void> {
-  await node.run(["ctr", "--namespace", "k8s.io", "images", "import", "--local", path], { signal });
+/** As `make images` does it; `env` says with what. The image's name. */
+export async function buildImage(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<string> {
+  const script = join(checkout, "deploy", "image.sh");
+  return (await run(script, [], { env: { ...process.env, ...env }, signal })).trim();
 }
 
 async function inScratch<T>(work: (scratch: string) => Promise<T>): Promise<T> {
@@ -105,7 +109,7 @@ export async function pauseArchive(signal: AbortSignal): Promise<string> {
 }
 
 /** Debian's own first packages, from the mirrors that this machine's apt uses; in the storage as `baseImage`. */
-export async function makeBase(say: (text: string) => void, signal: AbortSignal): Promise<void> {
+async function makeBase(say: (text: string) => void, signal: AbortSignal): Promise<void> {
   const path = join(folder(), `${suite}-${process.arch}.tar`);
   const fresh = existsSync(path) && Date.now() - statSync(path).mtimeMs < baseDays * 86_400_000;
   const known = (await buildahRun(["images", "--format", "{{.Name}}:{{.Tag}}"], signal)).includes(baseImage);

@@ -1,11 +1,12 @@
-// `npm run cluster -- up|down|status|shell|load|tool`: a real Kubernetes on this machine. Read up.ts next.
+// `npm run cluster -- up|down|status|shell|image|load|tool`: a real Kubernetes on this machine. Read up.ts next.
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { down } from "./down.ts";
-import { load } from "./images.ts";
-import { binFolder, instance, kubeconfigPath, nodeNames, readState } from "./instance.ts";
+import { archive, projectImage } from "./images.ts";
+import { binFolder, instance, kubeconfigPath, readState } from "./instance.ts";
 import { Machine } from "./machine.ts";
+import { loadEverywhere } from "./node.ts";
 import { ClusterProblem } from "./problems.ts";
 import { defaultKubernetes, kubernetesVersions, provide, tools } from "./programs.ts";
 import { instances, status } from "./status.ts";
@@ -18,6 +19,7 @@ const help = `npm run cluster -- COMMAND [--name local]
   down [--all]            ends it; only its logs stay
   status                  every cluster of this checkout
   shell [MACHINE]         a shell with KUBECONFIG and kubectl, or one on control, node1, …
+  image                   builds the project's image and takes it into every node; prints its name
   load ARCHIVE            takes an image (docker save, buildah push docker-archive:) into every node
   tool NAME               builds ${tools.map(({ name }) => name).join(", ")} when need be, and prints its path
 
@@ -80,8 +82,13 @@ async function main(words: readonly string[], signal: AbortSignal): Promise<numb
     case "load": {
       if (argument === undefined || !existsSync(argument))
         throw new ClusterProblem("USAGE", { detail: `load takes an archive's path, not ${argument ?? "nothing"}` });
-      const nodes = nodeNames(readState(cluster)?.nodes ?? 1);
-      await Promise.all(nodes.map((name) => load(Machine.of(cluster, name), argument, signal)));
+      await loadEverywhere(cluster, argument, signal);
+      return 0;
+    }
+    case "image": {
+      const image = await projectImage(say, signal);
+      await loadEverywhere(cluster, await archive(image, signal), signal);
+      console.log(image);
       return 0;
     }
     case "tool": {

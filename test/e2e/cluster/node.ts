@@ -3,8 +3,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Certificates, writeKubeconfig } from "./certificates.ts";
 import { insideServer } from "./control-plane.ts";
-import type { Instance } from "./instance.ts";
-import type { Daemon, Machine } from "./machine.ts";
+import { type Instance, nodeNames, readState } from "./instance.ts";
+import { type Daemon, Machine } from "./machine.ts";
 import { pauseImage } from "./images.ts";
 import { dnsService, nodeAddress, podRange, podRanges } from "./wiring.ts";
 
@@ -48,6 +48,16 @@ export function startProxy(cluster: Instance, node: Machine, pki: Certificates):
   };
   writeFileSync(etc(cluster, node, "proxy.json"), JSON.stringify(config, null, 2));
   return node.start(`${node.name}-proxy`, ["kube-proxy", `--config=${etc(cluster, node, "proxy.json")}`]);
+}
+
+/** Takes an image's archive into one node. */
+export async function load(node: Machine, path: string, signal: AbortSignal): Promise<void> {
+  await node.run(["ctr", "--namespace", "k8s.io", "images", "import", "--local", path], { signal });
+}
+
+export async function loadEverywhere(cluster: Instance, path: string, signal: AbortSignal): Promise<void> {
+  const nodes = nodeNames(readState(cluster)?.nodes ?? 1);
+  await Promise.all(nodes.map((name) => load(Machine.of(cluster, name), path, signal)));
 }
 
 /** `ptp` routes between the pods of a node too, so that a service's reply passes the place that changed its address. */

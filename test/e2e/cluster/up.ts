@@ -7,7 +7,7 @@ import { members } from "./cgroups.ts";
 import { certificates, writeKubeconfig } from "./certificates.ts";
 import { firstObjects, openDoor, startApiserver, startControllers, startEtcd } from "./control-plane.ts";
 import { down } from "./down.ts";
-import { load, pauseArchive } from "./images.ts";
+import { pauseArchive } from "./images.ts";
 import {
   binFolder,
   type Instance,
@@ -21,7 +21,7 @@ import {
 import { run } from "./command.ts";
 import { type Daemon, Machine } from "./machine.ts";
 import { freePort, refuseWhatIsMissing } from "./missing.ts";
-import { startContainerd, startKubelet, startProxy } from "./node.ts";
+import { load, startContainerd, startKubelet, startProxy } from "./node.ts";
 import { ClusterProblem } from "./problems.ts";
 import { type Built, clusterPrograms, kube, kubeNames, provide } from "./programs.ts";
 import { wire } from "./wiring.ts";
