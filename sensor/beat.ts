@@ -20,7 +20,7 @@ import { Conditions } from "./conditions.ts";
 import type { Fleet } from "./fleet.ts";
 import { holding } from "./holding.ts";
 import { liveSummary } from "./live-summary.ts";
-import { foldRemoved, rate, reportInterfaces, reportProtocols, sum } from "./report.ts";
+import { foldRemoved, rate, reportInterfaces, reportProtocols, settledInterfaces, sum } from "./report.ts";
 import type { Results } from "./results.ts";
 import type { Refused } from "./watched.ts";
 import type { SensorMetrics } from "./metrics.ts";
@@ -169,12 +169,15 @@ export class Beat {
       ns,
     );
     for (const change of changes) tell(hearers, change);
-    this.report = this.#report(figures, ns);
+    const before = this.#before?.figures;
+    const rows = reportInterfaces(figures, before, Number(ns - (this.#before?.ns ?? ns)), this.#options.losses);
+    const settled = settledInterfaces(figures, before);
+    this.report = this.#report(figures, ns, rows);
     showFigures(metrics, {
       report: this.report,
       gaps: results.gaps,
       blindSeconds: results.blindSeconds,
-      interfaces: [...this.interfaces()],
+      interfaces: rows.filter((row) => !settled.has(row.interface)),
       liveWriteErrors: figures.liveWriteErrors,
       rung,
       store: storeState,
@@ -207,9 +210,8 @@ export class Beat {
     if (this.#budget) this.#options.capture.setLimits(this.#budget.settings);
   }
 
-  #report(figures: CaptureFigures, ns: bigint): SensorReport {
+  #report(figures: CaptureFigures, ns: bigint, rows: readonly ReportedInterface[]): SensorReport {
     const { place, run, startedNs, losses, results, fleet, store } = this.#options;
-    const between = Number(ns - (this.#before?.ns ?? ns));
     const state = store.state();
     const { accepted = 0, acknowledged = 0, waiting = 0, overflowed = 0 } = fleet?.findings.figures ?? {};
     return {
@@ -221,7 +223,7 @@ export class Beat {
       started: timeText(startedNs),
       sequence: ++this.#sequence,
       interval_ms: beatMs,
-      interfaces: foldRemoved(reportInterfaces(figures, this.#before?.figures, between, losses)),
+      interfaces: foldRemoved(rows),
       softnet: losses.softnet(),
       protocols: reportProtocols(figures.protocols),
       flows: { live: figures.liveFlows, total: figures.flows, cap_evictions: figures.capEvictions },
