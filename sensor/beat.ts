@@ -20,7 +20,7 @@ import { Budget, type Configured } from "./budget.ts";
 import type { Fleet } from "./fleet.ts";
 import { holding } from "./holding.ts";
 import { liveSummary } from "./live-summary.ts";
-import { foldRemoved, rate, reportInterfaces, reportProtocols, sum } from "./report.ts";
+import { foldRemoved, rate, reportInterfaces, reportProtocols, settledInterfaces, sum } from "./report.ts";
 import type { Results } from "./results.ts";
 import type { Refused } from "./watched.ts";
 import { showFigures, type SensorMetrics } from "./show-figures.ts";
@@ -157,18 +157,15 @@ export class Beat {
       ns,
     );
     for (const change of changes) tell(hearers, change);
-    const interfaces = reportInterfaces(
-      figures,
-      this.#before?.figures,
-      Number(ns - (this.#before?.ns ?? ns)),
-      this.#options.losses,
-    );
-    this.report = this.#report(figures, ns, interfaces);
+    const before = this.#before?.figures;
+    const rows = reportInterfaces(figures, before, Number(ns - (this.#before?.ns ?? ns)), this.#options.losses);
+    const settled = settledInterfaces(figures, before);
+    this.report = this.#report(figures, ns, rows);
     showFigures(metrics, {
       report: this.report,
       gaps: results.gaps,
       blindSeconds: results.blindSeconds,
-      interfaces,
+      interfaces: rows.filter((row) => !settled.has(row.interface)),
       liveWriteErrors: figures.liveWriteErrors,
       spilledBytes: figures.spilledBytes,
       unreadBatches: figures.unreadBatches,
@@ -203,7 +200,7 @@ export class Beat {
     if (this.#budget) this.#options.capture.setLimits(this.#budget.settings);
   }
 
-  #report(figures: CaptureFigures, ns: bigint, interfaces: SensorReport["interfaces"]): SensorReport {
+  #report(figures: CaptureFigures, ns: bigint, rows: readonly ReportedInterface[]): SensorReport {
     const { place, run, startedNs, losses, results, fleet, store } = this.#options;
     const state = store.state();
     const { accepted = 0, acknowledged = 0, waiting = 0, overflowed = 0 } = fleet?.findings.figures ?? {};
@@ -215,8 +212,8 @@ export class Beat {
       time: timeText(ns),
       started: timeText(startedNs),
       sequence: ++this.#sequence,
-      interval_ms: secondMs,
-      interfaces: foldRemoved(interfaces),
+      interval_ms: beatMs,
+      interfaces: foldRemoved(rows),
       softnet: losses.softnet(),
       protocols: reportProtocols(figures.protocols),
       flows: { live: figures.liveFlows, total: figures.flows, cap_evictions: figures.capEvictions },
