@@ -1,4 +1,5 @@
 // Groups that stay joined while the agent does not: on a real kernel, seen by a snooping switch that lets go of a port at its first leave.
+import { readdir, readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import type { Joined, Membership } from "#relay/memberships.ts";
@@ -178,8 +179,7 @@ describe("memberships", { timeout: 60_000 }, () => {
       { ifindex, group: six },
     ];
     expect(await join(agent, wanted)).toEqual({ addresses: 1, held: 1, failed: [] });
-    const holder = (await lab.in("b", "sh", "-c", `fuser ${agent.folder}/joins-1.sock.lock 2>/dev/null`)).trim();
-    process.kill(Number(holder), "SIGKILL");
+    process.kill(await holderOf(agent.folder), "SIGKILL");
     await lab.in("b", "ip", "link", "set", "b0", "down");
     await lab.in("b", "ip", "link", "set", "b0", "up");
     await sleep(100);
@@ -207,6 +207,16 @@ describe("memberships", { timeout: 60_000 }, () => {
     expect(await joined(lab, "b", "b0")).toEqual(new Set(["232.1.1.1"]));
   });
 });
+
+/** The process that was started with this folder. */
+async function holderOf(folder: string): Promise<number> {
+  for (const name of await readdir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const command = await readFile(`/proc/${name}/cmdline`, "utf8").catch(() => ""); // it ended while we looked
+    if (command.includes(`relay_joins\0--socket\0${folder}/`)) return Number(name);
+  }
+  throw new Error("there is no holder");
+}
 
 /** Frames of ours that came, without the switch's queries. */
 const ours = (taking: Taking): number => taking.frames.splice(0).filter(({ port }) => port === 5001).length;
