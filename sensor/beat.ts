@@ -12,7 +12,7 @@ import type { Running } from "#host/pinning-view.ts";
 import type { Pinner } from "#host/pinner.ts";
 import type { Capture } from "#native/engine.ts";
 import { Conditions } from "#process/conditions.ts";
-import { everySecond, secondMs } from "#process/every-second.ts";
+import { type EverySecond, everySecond, secondMs } from "#process/every-second.ts";
 import type { Logs } from "#process/log.ts";
 import { version } from "#process/version.ts";
 import type { StoreWriter } from "#store/writer.ts";
@@ -66,8 +66,7 @@ interface Look {
 export class Beat {
   readonly #options: BeatOptions;
   readonly #conditions = new Conditions();
-  readonly #ending = new AbortController();
-  #beating: Promise<void> | undefined;
+  #beating: EverySecond | undefined;
   #budget: Budget | undefined;
   #configured: Configured;
   #before: Look | undefined;
@@ -83,13 +82,12 @@ export class Beat {
   }
 
   start(): void {
-    this.#beating = everySecond(() => this.#once(), this.#ending.signal);
+    this.#beating = everySecond(() => this.#once());
   }
 
   /** Ends with a last report. */
   async stop(): Promise<void> {
-    this.#ending.abort();
-    await this.#beating;
+    await this.#beating?.stop();
     this.#once();
     const figures = this.#options.figures();
     if (figures) this.#state(figures, this.#options.nowNs());
