@@ -396,6 +396,10 @@ export const catalogue = {
     "outputs dropped {packets} packets in the last second: {reason} (the most: {rule})",
     "tapline rules stats shows them by output",
   ),
+  RELAY_HOP_LOST: entry(
+    "path {path} from {peers}: {packets} packets were lost in the last second between that hop and this one",
+    "compare with what that hop dropped after numbering them (its rules stats); the rest is the network's",
+  ),
   RELAY_LOOPING: entry(
     "{path}: {packets} packets were refused in the last second: {reason}",
     "they go round: look for another relay that sends them back (tapline rules check of all nodes' files)",

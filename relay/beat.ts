@@ -118,6 +118,7 @@ export class Beat {
     });
     const nameOf = (ifindex: number): string => this.#nameOf(ifindex);
     const ports = portRows(figures, before?.figures, between, nameOf);
+    const hopsBefore = this.#hops;
     this.#hops = hopRows(figures, programme.stands.values());
     const workers = this.workers();
     const changes = this.#conditions.update(
@@ -129,6 +130,8 @@ export class Beat {
         workers,
         ports,
         portsBefore: before?.ports ?? [],
+        hops: this.#hops,
+        hopsBefore,
         dropped,
         groups: this.#options.groups(),
         failures: [

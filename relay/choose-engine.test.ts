@@ -35,6 +35,8 @@ const cases: readonly Case[] = [
   ["no engine at all", { to }, {}, ["xdp", "tc", "afpacket"], null, /no engine: no xdp here; no tc here; no afpacket here/],
   ["XDP asked for", { to, engine: "XDP" }, { defaults: "eth0", watched: "eth0" }, none, "xdp", /asked for/],
   ["XDP asked for, and impossible", { to, engine: "XDP" }, { probes: { eth0: { xdp: "none" } } }, none, null, /no XDP in its driver/],
+  ["XDP asked for, and a veth whose peer is not ready", { to, engine: "XDP" }, { probes: { eth1: { xdpTarget: false, why: "its peer has no GRO" } } }, none, "xdp", /asked for; eth1 takes no frames from XDP \(its peer has no GRO\)/],
+  ["XDP asked for, and a driver that never takes its frames", { to, engine: "XDP" }, { probes: { eth1: { xdpTarget: false, driver: "dummy" } } }, none, null, /eth1 takes no frames/],
   ["tc asked for", { to, engine: "TC" }, {}, none, "tc", /asked for/],
   ["user space asked for", { to, engine: "AFPacket" }, {}, none, "afpacket", /asked for/],
   ["tc asked for, and not there", { to, engine: "TC" }, {}, ["tc"], null, /no tc here/],
@@ -49,14 +51,16 @@ test.each(cases)("%s", async (_, rule, made, missing, engine, why) => {
   expect(choice.why).toMatch(why);
 });
 
-test("whoever starts tcpdump moves no rule that XDP carries; what XDP cannot do any more, it gives up", async () => {
+test("what carries a rule stays as long as it can, and what it cannot do any more it gives up", async () => {
   const [named] = await readRules("it", [{ from, to }]);
   if (!named) throw new Error("no rule");
   const choose = (made: Partial<Made>, before?: RelayEngine) => {
     const near = madeNear({ links, ...made });
-    return chooseEngine(named, find(named, near).ends, near, engines(), before).engine;
+    return chooseEngine(named, find(named, near).ends, near, engines(), before && { engine: before, why: "before" }).engine; // biome-ignore format: one call
   };
   expect(choose({ watched: "eth0" })).toBe("tc");
   expect(choose({ watched: "eth0" }, "xdp")).toBe("xdp");
+  expect(choose({}, "tc")).toBe("tc");
+  expect(choose({})).toBe("xdp");
   expect(choose({ probes: { eth1: { xdpTarget: false } } }, "xdp")).toBe("tc");
 });

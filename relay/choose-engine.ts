@@ -21,27 +21,34 @@ type Near = Pick<Surroundings, "probe" | "linkAt" | "isDefault" | "isWatched">;
 const wishes = { XDP: "xdp", TC: "tc", AFPacket: "afpacket" } as const;
 const words: Readonly<Record<RelayEngine, string>> = { xdp: "XDP", tc: "tc", afpacket: "relaying in user space" };
 
-/** `before`: what carries it now. It stays as long as it can: who starts tcpdump must not move a rule. */
+/**
+ * `before`: what carries it now, unchanged. It stays as long as it can: who starts tcpdump, or takes it away, must not move a rule, for attaching
+ * a program may cost a driver the packets that it holds.
+ */
 export function chooseEngine(
   rule: NamedRule,
   ends: Ends,
   near: Near,
   engines: readonly EngineRow[],
-  before?: RelayEngine,
+  before?: { readonly engine: RelayEngine; readonly why: string },
 ): Choice {
   const missing = (engine: RelayEngine): string | undefined => {
     const row = engines.find((one) => one.engine === engine);
     return row?.available === true ? undefined : (row?.why ?? `${words[engine]} is not built`);
   };
   const cannot = (engine: RelayEngine): string | undefined =>
-    missing(engine) ?? (engine === "xdp" ? cannotXdp(rule, ends, near) : undefined);
+    missing(engine) ?? (engine === "xdp" ? (cannotXdp(rule, ends, near) ?? notTaken(ends, near)) : undefined);
 
   if (rule.engine !== "Auto") {
     const engine = wishes[rule.engine];
-    const why = cannot(engine);
-    return why === undefined ? { engine, why: "asked for" } : { engine: null, why };
+    const why = missing(engine) ?? (engine === "xdp" ? cannotXdp(rule, ends, near) : undefined);
+    if (why !== undefined) return { engine: null, why };
+    // Two relays that face each other would wait for each other's program for ever: what is asked for begins, and drops are counted.
+    const until = engine === "xdp" ? notTaken(ends, near) : undefined;
+    return { engine, why: until === undefined ? "asked for" : `asked for; ${until}` };
   }
-  const notXdp = cannot("xdp") ?? (before === "xdp" ? undefined : ratherNotXdp(ends, near));
+  if (before && cannot(before.engine) === undefined) return before;
+  const notXdp = cannot("xdp") ?? ratherNotXdp(ends, near);
   if (notXdp === undefined) return { engine: "xdp", why: "one output, in the driver" };
   const notTc = cannot("tc");
   if (notTc === undefined) return { engine: "tc", why: `not XDP: ${notXdp}` };
@@ -64,10 +71,17 @@ function cannotXdp(rule: NamedRule, { inputs, outputs, ipv6 }: Ends, near: Near)
     if (probe.xdp !== "native") return `${nameOf(ifindex)} has no XDP in its driver${because(probe.why)}`;
   }
   if (device === undefined) return "its output has no interface at the moment";
+  // A veth takes them as soon as its peer can.
+  const driver = near.probe(device)?.driver;
+  return driver === "veth" ? undefined : notTaken({ outputs }, near);
+}
+
+/** Why the output's device would drop what XDP hands to it. */
+function notTaken({ outputs: [device] }: Pick<Ends, "outputs">, near: Near): string | undefined {
+  if (device === undefined) return undefined;
   const probe = near.probe(device);
-  return probe?.xdpTarget === true
-    ? undefined
-    : `${nameOf(device)} takes no frames from XDP${because(probe?.why ?? "")}`;
+  if (probe?.xdpTarget === true) return undefined;
+  return `${near.linkAt(device)?.name ?? `interface ${device}`} takes no frames from XDP${because(probe?.why ?? "")}`;
 }
 
 const because = (why: string): string => (why === "" ? "" : ` (${why})`);

@@ -11,6 +11,7 @@ import { Programme, type Stand } from "./programme.ts";
 import { ChangedRows } from "./report.ts";
 import { readRules } from "./rule-input.ts";
 import { RelayMetrics } from "./show-figures.ts";
+import type { Surroundings } from "./surroundings.ts";
 import { Tallies } from "./tallies.ts";
 
 const zeros = <Reason extends string>(list: Readonly<Record<Reason, string>>): Record<Reason, number> =>
@@ -37,14 +38,20 @@ const figures = (more: Partial<RelayFigures>): RelayFigures => ({
 
 const near = madeNear({ links: [{ name: "eth0" }, { name: "eth1" }], addresses: { eth1: "192.0.2.1" }, ways: { "192.0.2.2": ["eth1", "192.0.2.2"] }, neighbours: { "192.0.2.2": 2 } }); // biome-ignore format: one table
 const available = { ...noEngines("none"), states: () => (["xdp", "tc", "afpacket"] as const).map((engine) => ({ engine, available: true, why: "" })) }; // biome-ignore format: one list
+const programmeOf = (around: Surroundings): Programme =>
+  new Programme({ engines: available, epoch: 1, carried: new Map(), applied: () => {} }, around);
 async function standing(...values: object[]): Promise<ReadonlyMap<string, Stand>> {
-  const programme = new Programme(available, near, 1);
+  const programme = programmeOf(near);
   programme.set(await readRules("it", values));
   return programme.stands;
 }
 const from = { interface: "eth0", group: "239.1.1.1", port: 5000 };
 const to = [{ id: "x", interface: "eth1" }];
 const second = 1_000_000_000n;
+
+const still: Standing = {
+  stands: [], near, engines: available.states(), pinned: { ok: true, why: "" }, workers: [], ports: [], portsBefore: [], hops: [], hopsBefore: [], dropped: new Map(), groups: [], failures: [],
+}; // biome-ignore format: one row
 
 test("the first look has counts and no rates; the second has both; a quiet rule keeps its row", async () => {
   const stands = await standing({ id: "a", from, to }, { id: "b", from: { ...from, port: 1 }, to });
@@ -137,14 +144,15 @@ test("an interface's ledger closes, and a hop's latency is told by its buckets",
   expect(hopRows(figures({ hops }), stands.values())).toMatchObject([
     { path: 7, rule: "in", peers: ["192.0.2.2"], streams: 2, unique: 100, lost: 4, latency_us: { p50: 4, p99: null, buckets: [0, 0, 80, 20] } }, // biome-ignore format: one row
   ]);
+  const rows = hopRows(figures({ hops }), stands.values());
+  const fewer = hopRows(figures({ hops: [{ ...stream, stream: 0, lost: 1 }] }), stands.values());
+  expect(holding({ ...still, hops: rows, hopsBefore: fewer })).toMatchObject([{ code: "RELAY_HOP_LOST", details: { path: 7, peers: "192.0.2.2", packets: 3 } }]); // biome-ignore format: one row
+  expect(holding({ ...still, hops: rows, hopsBefore: rows })).toEqual([]);
   expect(percentile([0, 99, 1, 0], 0.99)).toBe(2);
   expect(percentile([0, 98, 2, 0], 0.99)).toBe(4);
   expect(percentile([0, 0], 0.5)).toBeNull();
 });
 
-const still: Standing = {
-  stands: [], near, engines: available.states(), pinned: { ok: true, why: "" }, workers: [], ports: [], portsBefore: [], dropped: new Map(), groups: [], failures: [],
-}; // biome-ignore format: one row
 const codes = (more: Partial<Standing>): string[] => holding({ ...still, ...more }).map(({ code, subject }) => `${code} ${subject}`); // biome-ignore format: one line
 
 test("nothing wrong, nothing told", async () => {
@@ -184,7 +192,7 @@ test("loops, intruders, drops, residues, workers, programs of others", async () 
   expect(codes({ workers: [{ interface: "eth0", pid: null, state: "backing off", restarts: 3, detail: "SIGSEGV" }] })).toEqual(["RELAY_WORKER_DOWN eth0"]); // biome-ignore format: one row
   expect(codes({ engines: noEngines("no rights").states() })).toHaveLength(3);
   const foreign = { ...near, probe: (ifindex: number) => ({ ifindex, ...able, foreignXdp: true }) };
-  const programme = new Programme(available, foreign, 1);
+  const programme = programmeOf(foreign);
   programme.set(await readRules("it", [{ id: "a", from, to }]));
   const stands = [...programme.stands.values()];
   expect(codes({ stands, near: foreign })).toEqual(["RELAY_FOREIGN_PROGRAM eth0"]);

@@ -1,7 +1,7 @@
 // What is not as it should be in the figures of a second. Pure. What has one cause is told together: ten thousand rules that wait for one interface are
 // one condition.
 import type { ErrorCode, TaplineError } from "#domain/errors.ts";
-import type { EngineRow, ReportedPort, WorkerRow } from "#domain/relay-report.ts";
+import type { EngineRow, HopRow, ReportedPort, WorkerRow } from "#domain/relay-report.ts";
 import { type RelayDrop, relayDrops, type RelayRefusal, relayRefusals } from "#domain/vocabulary.ts";
 import type { Holding } from "#process/conditions.ts";
 import type { Stand } from "./programme.ts";
@@ -16,6 +16,8 @@ export interface Standing {
   readonly workers: readonly WorkerRow[];
   readonly ports: readonly ReportedPort[];
   readonly portsBefore: readonly ReportedPort[];
+  readonly hops: readonly HopRow[];
+  readonly hopsBefore: readonly HopRow[];
   /** packets dropped since the look before, by reason; and the rule that dropped the most of them */
   readonly dropped: ReadonlyMap<RelayDrop, { readonly packets: number; readonly rule: string }>;
   readonly groups: readonly { readonly interface: string; readonly group: string; readonly detail: string }[];
@@ -33,6 +35,7 @@ export function holding(standing: Standing): Holding[] {
     ...ofForeigners(stands, standing.near),
     ...ofTunnels(stands, standing.near),
     ...standing.ports.flatMap((port) => ofPort(port, standing.portsBefore)),
+    ...ofHops(standing),
     ...ofDrops(standing.dropped),
     ...standing.groups.map(({ interface: path, group, detail }) =>
       warning("RELAY_MEMBERSHIP_FAILED", `${path} ${group}`, { path, group, detail }),
@@ -145,6 +148,16 @@ function ofPort(port: ReportedPort, all: readonly ReportedPort[]): Holding[] {
   if (port.residue !== 0 && port.residue === before.residue && port.received === before.received)
     found.push(error("LEDGER_RESIDUE", path, { path, packets: port.residue }));
   return found;
+}
+
+function ofHops({ hops, hopsBefore }: Standing): Holding[] {
+  const old = new Map(hopsBefore.map((hop) => [hop.path, hop]));
+  return hops.flatMap(({ path, peers, lost }) => {
+    const before = old.get(path);
+    const packets = before ? added(lost, before.lost) : 0;
+    if (packets === 0) return [];
+    return [error("RELAY_HOP_LOST", `path ${path}`, { path, peers: peers.join(", "), packets })];
+  });
 }
 
 const ofDrops = (dropped: Standing["dropped"]): Holding[] =>

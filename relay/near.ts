@@ -1,6 +1,7 @@
 // The surroundings, followed: a new picture soon after something changed. Enters: the kernel's word on interfaces, ways and next hops. Leaves: pictures; and what
 // the rules need of the surroundings, kept: next hops known, groups joined.
 import { readFileSync } from "node:fs";
+import { isDeepStrictEqual } from "node:util";
 import { addressText, parseNetwork } from "#domain/network.ts";
 import { engine, type Link } from "#native/engine.ts";
 import type { RelayProbe } from "#native/relay.ts";
@@ -40,6 +41,9 @@ export class Near {
   #links: readonly Link[] | undefined;
   #now: Surroundings | undefined;
   #gathering: NodeJS.Timeout | undefined;
+  /** of the picture */
+  #probes: ReadonlyMap<number, RelayProbe | undefined> = new Map();
+  #wanted: readonly Membership[] = [];
   #joined = "";
   #hops = "";
   notJoined: readonly NotJoined[] = [];
@@ -109,8 +113,10 @@ export class Near {
     const name = ({ ifindex, group, source }: Membership): string =>
       `${ifindex} ${addressText(group)}${source ? ` ${addressText(source)}` : ""}`;
     const names = [...new Set(wanted.map(name))].sort().join("\n");
-    if (names === this.#joined) return;
+    // What could not be joined is asked for again, for the memberships try again by themselves.
+    if (names === this.#joined && this.notJoined.length === 0) return;
     this.#joined = names;
+    this.#wanted = wanted;
     const nameOf = (ifindex: number): string => this.now.linkAt(ifindex)?.name ?? `interface ${ifindex}`;
     this.#memberships.want(wanted).then(
       ({ failed }) => {
@@ -127,9 +133,18 @@ export class Near {
     );
   }
 
+  /** What an interface can may change without a word: its peer gets GRO, somebody attaches a program. */
+  #probe(): void {
+    const { engines } = this.#options;
+    const differs = [...this.#probes].some(([ifindex, was]) => !isDeepStrictEqual(engines.probe(ifindex), was));
+    if (differs) this.#gather();
+  }
+
   #heartbeat(): void {
+    this.#probe();
     this.#memberships
       .heartbeat()
+      .then(() => this.notJoined.length > 0 && this.#join(this.#wanted))
       .catch((error: unknown) => this.#options.log.warning("the join-holder did not answer", { error }));
   }
 
@@ -148,6 +163,7 @@ export class Near {
     const names = new Map(all.map((link) => [link.name, link]));
     const indexes = new Map(all.map((link) => [link.index, link]));
     const probes = new Map<number, RelayProbe | undefined>();
+    this.#probes = probes;
     const neighbours = this.#neighbours;
     let defaults: ReadonlySet<number> | undefined;
     return {

@@ -1,5 +1,6 @@
 // Rules with names become rules with indexes and bytes; what cannot be resolved waits, or is unready, with its reason.
 import { expect, test } from "vitest";
+import type { RelayEngine } from "#domain/vocabulary.ts";
 import type { RelayPlan, ResolvedRule } from "#native/relay.ts";
 import type { Engines } from "./engines.ts";
 import { type Made, madeNear, noEngines } from "./made-near.ts";
@@ -33,9 +34,12 @@ class Told {
   }
 }
 
+const programmeOf = ({ engines }: Told, made: Made, carried: readonly [string, RelayEngine][] = []): Programme =>
+  new Programme({ engines, epoch: 77, carried: new Map(carried), applied: () => {} }, madeNear(made));
+
 async function programmed(values: readonly object[], made: Made = usual) {
   const told = new Told();
-  const programme = new Programme(told.engines, madeNear(made), 77);
+  const programme = programmeOf(told, made);
   const rules = await readRules("it", values);
   programme.set(rules);
   return { told, programme, rules };
@@ -147,8 +151,27 @@ test("what an engine refuses changes nothing, and is tried again only when it ra
 
 test("until it is known what is wanted, nothing is told to the engines: what runs there goes on", () => {
   const told = new Told();
-  const programme = new Programme(told.engines, madeNear(usual), 1);
+  const programme = programmeOf(told, usual);
   programme.changed(madeNear(usual));
   programme.retry(0);
   expect(told.plans).toEqual([]);
+});
+
+test("a rule keeps its engine while it is the same and whole, over restarts, too; a changed one is chosen for anew", async () => {
+  const watched: Made = { ...usual, watched: "eth0" };
+  const one = { id: "a", from, to: [{ interface: "eth1" }] };
+  const { told, programme, rules } = await programmed([one], watched);
+  const engine = (): string | undefined => only(told.last).engine;
+  expect(engine()).toBe("tc");
+  programme.changed(madeNear(usual)); // nobody captures there any more
+  expect(engine()).toBe("tc");
+  programme.set(await readRules("it", [one])); // the same, read again
+  expect(engine()).toBe("tc");
+  programme.set(await readRules("it", [{ ...one, name: "changed" }]));
+  expect(engine()).toBe("xdp");
+  programme.changed(madeNear(watched));
+  expect(engine()).toBe("xdp");
+  const next = new Told();
+  programmeOf(next, watched, [["a", "xdp"]]).begin(rules);
+  expect(only(next.last).engine).toBe("xdp");
 });

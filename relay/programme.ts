@@ -20,23 +20,30 @@ export interface Stand {
   readonly state: "active" | "partial" | "waiting";
 }
 
+export interface ProgrammeOptions {
+  readonly engines: Engines;
+  /** of this node's tunnels, new whenever their numbering begins anew */
+  readonly epoch: number;
+  /** what carried the rules when an earlier process ended, by id */
+  readonly carried: ReadonlyMap<string, RelayEngine>;
+  /** Told after each time that the engines took what they were told. */
+  readonly applied: (stands: ReadonlyMap<string, Stand>) => void;
+}
+
 /** turns between two attempts to programme what was refused */
 const retryEvery = 5;
 
 export class Programme {
-  readonly #engines: Engines;
-  readonly #epoch: number;
+  readonly #options: ProgrammeOptions;
   #near: Surroundings;
   /** undefined until it is known what is wanted: what runs in the kernel is left alone until then */
   #rules: readonly NamedRule[] | undefined;
   #stands: ReadonlyMap<string, Stand> = new Map();
   #failure: TaplineError | undefined;
 
-  /** `epoch`: of this node's tunnels, new whenever their numbering begins anew */
-  constructor(engines: Engines, near: Surroundings, epoch: number) {
-    this.#engines = engines;
+  constructor(options: ProgrammeOptions, near: Surroundings) {
+    this.#options = options;
     this.#near = near;
-    this.#epoch = epoch;
   }
 
   get stands(): ReadonlyMap<string, Stand> {
@@ -94,31 +101,43 @@ export class Programme {
     const near = this.#near;
     const plan = {
       rules: stands.flatMap(({ rule, found, engine }): ResolvedRule[] =>
-        engine === null ? [] : [resolve(rule, found, engine, this.#epoch)],
+        engine === null ? [] : [resolve(rule, found, engine, this.#options.epoch)],
       ),
       tunnelPorts: tunnelPorts(stands, near),
       ownAddresses: near.addresses.map(({ address }) => address),
     };
     try {
-      this.#engines.apply(plan);
+      this.#options.engines.apply(plan);
     } catch (cause) {
       throw new TaplineError("RELAY_APPLY_FAILED", { detail: (cause as Error).message }, { cause });
     }
     this.#failure = undefined;
     this.#stands = new Map(stands.map((stand) => [stand.rule.id, stand]));
+    this.#options.applied(this.#stands);
   }
 
   #chosen(rules: readonly NamedRule[]): Stand[] {
-    const engines = this.#engines.states();
+    const engines = this.#options.engines.states();
     const choose = (rule: NamedRule, found: Found): Choice =>
       found.waiting === undefined
-        ? chooseEngine(rule, found.ends, this.#near, engines, this.#stands.get(rule.id)?.engine ?? undefined)
+        ? chooseEngine(rule, found.ends, this.#near, engines, this.#before(rule))
         : { engine: null, why: found.waiting };
     const stands = rules.map((rule) => {
       const found = find(rule, this.#near);
       return standOf(rule, found, choose(rule, found));
     });
     return oneEngineAGate(stands);
+  }
+
+  /** What carries it, if it is the same rule and all of it is carried; a rule that was changed, or lacked something, is chosen for anew. */
+  #before(rule: NamedRule): { readonly engine: RelayEngine; readonly why: string } | undefined {
+    const stand = this.#stands.get(rule.id);
+    if (stand) {
+      const same = stand.rule === rule || JSON.stringify(stand.rule) === JSON.stringify(rule);
+      return same && stand.state === "active" && stand.engine !== null ? { engine: stand.engine, why: stand.why } : undefined; // biome-ignore format: one choice
+    }
+    const engine = this.#stands.size === 0 ? this.#options.carried.get(rule.id) : undefined;
+    return engine && { engine, why: "as before this process" };
   }
 }
 

@@ -24,6 +24,7 @@ import { frameworkLog } from "#process/framework-log.ts";
 import { traced } from "#process/traces.ts";
 import { version } from "#process/version.ts";
 import { Beat } from "./beat.ts";
+import { Carried } from "./carried.ts";
 import { answerControl } from "./control-answers.ts";
 import { startControl } from "./control-server.ts";
 import type { Fleet, FleetOptions } from "./fleet.ts";
@@ -54,7 +55,20 @@ export async function startRelay(first: RelayConfig, context: AgentContext): Pro
     log,
   });
   shutdown.part({ name: "near", close: () => near.stop(), deadlineMs: 1000 });
-  const programme = new Programme(engines, near.now, epoch);
+  const carried = await Carried.open(first.state.path, log);
+  shutdown.part({ name: "carried", close: () => carried.close(), deadlineMs: 1000 });
+  const programme = new Programme(
+    {
+      engines,
+      epoch,
+      carried: carried.engines,
+      applied: (stands) => {
+        near.want(stands.values());
+        carried.note(stands);
+      },
+    },
+    near.now,
+  );
 
   const planned = first.nats?.plan !== undefined;
   const file = keptRules(first, planned);
@@ -66,24 +80,17 @@ export async function startRelay(first: RelayConfig, context: AgentContext): Pro
   const book = new RuleBook({
     file,
     planned,
-    apply: (rules) => {
-      programme.set(rules);
-      near.want(programme.stands.values());
-    },
+    apply: (rules) => programme.set(rules),
   });
   let running = { generation: found.value?.notice?.generation ?? 0, digest: found.value?.notice?.digest ?? null };
   if (found.value) {
     book.begin(found.value.rules, found.value.kept);
     programme.begin(found.value.rules);
-    near.want(programme.stands.values());
     log.notice("took the rules that were kept", { rules: found.value.rules.length, generation: running.generation });
   } else if (!planned && !found.damage) programme.begin([]);
   // Else it is not known what is wanted: what runs in the kernel goes on until somebody says.
 
-  near.follow((next) => {
-    programme.changed(next);
-    near.want(programme.stands.values());
-  });
+  near.follow((next) => programme.changed(next));
 
   const source = {
     rules: () => beat.rows,

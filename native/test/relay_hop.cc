@@ -99,7 +99,7 @@ TEST_CASE("a hop's source ports lie where no service listens, and streams of a p
 }
 
 TEST_CASE("a hop's window counts as a naive set of numbers does") {
-  for (uint32_t seed = 0; seed < 300; seed++) {
+  for (uint32_t seed = 0; seed < 60; seed++) {
     std::mt19937 random(seed);
     const auto below = [&](uint32_t n) { return random() % n; };
     hop_window window{};
@@ -111,7 +111,7 @@ TEST_CASE("a hop's window counts as a naive set of numbers does") {
       uint64_t v = next;
       if (below(10) == 0) v -= below(seed % 5 == 0 ? 1100 : 30);
       const bool fresh = hop_window_arrive(&window, static_cast<uint32_t>(v), 1000);
-      REQUIRE(fresh == naive.arrive(v));
+      if (fresh != naive.arrive(v)) FAIL("number " << i);
     }
     INFO("seed " << seed);
     CHECK(window.hi == naive.hi);
