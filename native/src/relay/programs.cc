@@ -20,7 +20,15 @@ namespace tapline::relay {
 namespace {
 
 constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);  ///< since Linux 6.6; Debian 12's headers lack it
-constexpr const char* kObservers[] = {"relay_flushed", "relay_astray", "relay_transmitted", "relay_freed"};
+/// Each costs every packet of the machine a little: they are there while a program of their engine is attached.
+struct Observer {
+  const char* name;
+  uint32_t engine;
+};
+constexpr Observer kObservers[] = {{"relay_flushed", RELAY_XDP},
+                                   {"relay_astray", RELAY_XDP},
+                                   {"relay_transmitted", RELAY_TC},
+                                   {"relay_freed", RELAY_TC}};
 constexpr const char* kPrograms[] = {"relay_xdp",    "relay_device",      "relay_tc",   "relay_flushed",
                                      "relay_astray", "relay_transmitted", "relay_freed"};
 
@@ -142,8 +150,8 @@ Status Programs::load(bool observed) {
   }
   const uint32_t value = observed ? 1 : 0;
   bpf_map__set_initial_value(bpf_object__find_map_by_name(object_, ".rodata.observed"), &value, sizeof value);
-  for (const char* name : kObservers)
-    bpf_program__set_autoload(bpf_object__find_program_by_name(object_, name), observed);
+  for (const Observer& one : kObservers)
+    bpf_program__set_autoload(bpf_object__find_program_by_name(object_, one.name), observed);
   if (const int error = bpf_object__load(object_); error != 0)
     return Status::failed(error == -EPERM ? "RELAY_NOT_ALLOWED" : "RELAY_FAILED", "the relay's programs", error);
   for (const NamedMap& map : kMaps) maps_.*map.fd = bpf_map__fd(bpf_object__find_map_by_name(object_, map.name));
@@ -158,23 +166,32 @@ Status Programs::pin_maps() {
   return {};
 }
 
-Status Programs::observe() {
-  std::vector<Link> links;
-  for (const char* name : kObservers) {
-    bpf_link* link = bpf_program__attach(bpf_object__find_program_by_name(object_, name));
-    if (link == nullptr) return Status::failed("RELAY_NOT_ALLOWED", name, errno);
-    links.push_back({Descriptor(dup(bpf_link__fd(link))), std::string("link_") + name});
-    bpf_link__disconnect(link);
-    bpf_link__destroy(link);
-  }
-  // Two of a kind may run for a moment: what the first settles is not there for the second.
-  observers_ = std::move(links);
-  for (const Link& link : observers_) {
-    if (options_.pins.empty()) continue;
-    unlink(pin(link.pin).c_str());
-    if (bpf_obj_pin(link.fd.get(), pin(link.pin).c_str()) != 0) return Status::failed("RELAY_PINS", link.pin, errno);
+/// Two of a kind may run for a moment: what the first settles is not there for the second.
+Status Programs::observe(uint32_t engine) {
+  for (const Observer& one : kObservers) {
+    if (!observed_ || one.engine != engine) continue;
+    bpf_link* attached = bpf_program__attach(bpf_object__find_program_by_name(object_, one.name));
+    if (attached == nullptr) return Status::failed("RELAY_NOT_ALLOWED", one.name, errno);
+    Link link{Descriptor(dup(bpf_link__fd(attached))), std::string("link_") + one.name};
+    bpf_link__disconnect(attached);
+    bpf_link__destroy(attached);
+    if (!options_.pins.empty()) {
+      unlink(pin(link.pin).c_str());
+      if (bpf_obj_pin(link.fd.get(), pin(link.pin).c_str()) != 0) return Status::failed("RELAY_PINS", link.pin, errno);
+    }
+    observers_.insert_or_assign(one.name, std::move(link));
   }
   return {};
+}
+
+void Programs::forget_observers(uint32_t engine) {
+  for (const auto& [port, link] : ports_)
+    if (port.engine == engine) return;
+  for (const Observer& one : kObservers) {
+    if (one.engine != engine) continue;
+    if (!options_.pins.empty()) unlink(pin(std::string("link_") + one.name).c_str());
+    observers_.erase(one.name);
+  }
 }
 
 /// Interfaces that an earlier relay's programs are attached to. A link whose interface is gone is taken away.
@@ -222,9 +239,13 @@ Status Programs::open(const KernelOptions& options) {
   } else if (!options_.pins.empty()) {
     if (status = pin_maps(); !status.ok()) return status;
   }
+  for (const Observer& one : kObservers)
+    if (Descriptor pinned(bpf_obj_get(pin(std::string("link_") + one.name).c_str())); pinned.open())
+      observers_.insert_or_assign(one.name, Link{std::move(pinned), std::string("link_") + one.name});
   if (!adopted_ || replace) {
-    if (observed_)
-      if (status = observe(); !status.ok()) return status;
+    for (const Observer& one : kObservers)
+      if (observers_.contains(one.name))
+        if (status = observe(one.engine); !status.ok()) return status;
     for (auto& [port, link] : ports_)
       if (const int error =
               bpf_link_update(link.fd.get(), fd(port.engine == RELAY_XDP ? "relay_xdp" : "relay_tc"), nullptr))
@@ -237,11 +258,10 @@ Status Programs::open(const KernelOptions& options) {
         return Status::failed("RELAY_PINS", name, errno);
     }
     upgraded_ = adopted_;
-  } else {
-    for (const char* name : kObservers)
-      observers_.push_back(
-          {Descriptor(bpf_obj_get(pin(std::string("link_") + name).c_str())), std::string("link_") + name});
   }
+  for (const auto& [port, link] : ports_)
+    if (!observers_.contains(port.engine == RELAY_XDP ? "relay_flushed" : "relay_transmitted"))
+      if (status = observe(port.engine); !status.ok()) return status;
   return {};
 }
 
@@ -251,14 +271,18 @@ Status Programs::attach(const PortName& port) {
     detach(port);  // The interface went away, and another one has its number.
   }
   const bool xdp = port.engine == RELAY_XDP;
+  if (!observers_.contains(xdp ? "relay_flushed" : "relay_transmitted"))
+    if (const Status status = observe(port.engine); !status.ok()) return status;
   LIBBPF_OPTS(bpf_link_create_opts, options, .flags = xdp ? XDP_FLAGS_DRV_MODE : 0u);
   const int fd_of_link = bpf_link_create(fd(xdp ? "relay_xdp" : "relay_tc"), static_cast<int>(port.ifindex),
                                          xdp ? BPF_XDP : kTcxIngress, xdp ? &options : nullptr);
   const std::string where = (xdp ? "xdp on interface " : "tc on interface ") + std::to_string(port.ifindex);
-  if (fd_of_link < 0)
+  if (fd_of_link < 0) {
+    forget_observers(port.engine);
     return Status::failed(
         fd_of_link == -EBUSY || fd_of_link == -EEXIST ? "RELAY_INTERFACE_TAKEN" : "RELAY_ATTACH_FAILED", where,
         fd_of_link);
+  }
   Link link{Descriptor(fd_of_link), name_of(port)};
   if (!options_.pins.empty()) {
     unlink(pin(link.pin).c_str());
@@ -273,6 +297,7 @@ void Programs::detach(const PortName& port) {
   if (found == ports_.end()) return;
   if (!options_.pins.empty()) unlink(pin(found->second.pin).c_str());
   ports_.erase(found);
+  forget_observers(port.engine);
 }
 
 std::vector<PortName> Programs::attached() const {

@@ -67,7 +67,8 @@ class Programs {
   bool adopt_maps();
   void discard_pins();
   Status pin_maps();
-  Status observe();
+  Status observe(uint32_t engine);
+  void forget_observers(uint32_t engine);
   Descriptor lock_;
   void adopt_links();
   void replace_devices();
@@ -77,7 +78,7 @@ class Programs {
   bpf_object* object_ = nullptr;
   MapDescriptors maps_;
   std::map<PortName, Link> ports_;
-  std::vector<Link> observers_;
+  std::map<std::string, Link> observers_;  ///< by program
   bool adopted_ = false;
   bool upgraded_ = false;
   bool observed_ = false;
