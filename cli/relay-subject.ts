@@ -36,6 +36,7 @@ export interface RelayFacts {
     readonly refused: Readonly<Record<string, number>>;
     readonly residue: number;
   }[];
+  readonly hops: readonly { readonly path: number; readonly lost: number; readonly duplicate: number }[];
   readonly totals: {
     readonly matched: number;
     readonly wanted: number;
@@ -143,7 +144,11 @@ export class RelayAgent {
   /** Until every rule can send: next hops are asked for, workers start and open their rings. For as long as it may take; who loads
    * rules that cannot work finds them as they are. */
   async #programmed(signal: AbortSignal): Promise<void> {
-    for (const late = performance.now() + activeMs; performance.now() < late; await sleep(pollMs, undefined, { signal })) {
+    for (
+      const late = performance.now() + activeMs;
+      performance.now() < late;
+      await sleep(pollMs, undefined, { signal })
+    ) {
       const { rules } = (await this.ask({ do: "list" })) as { rules: readonly { standing: { state: string } }[] };
       const { workers } = (await this.ask({ do: "workers" })) as { workers: readonly { readonly state: string }[] };
       if (rules.some(({ standing }) => standing.state !== "active")) continue;
