@@ -34,8 +34,11 @@ export interface RelayFacts {
     readonly passed: number;
     readonly matched: number;
     readonly refused: Readonly<Record<string, number>>;
+    /** afpacket: no room in the ring; in no other number */
+    readonly ring_drops: number;
     readonly residue: number;
   }[];
+  readonly hops: readonly { readonly path: number; readonly lost: number; readonly duplicate: number }[];
   readonly totals: {
     readonly matched: number;
     readonly wanted: number;

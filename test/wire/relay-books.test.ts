@@ -48,7 +48,7 @@ test.each<[EngineName, number]>([["XDP", 1], ["TC", 1], ["TC", 4], ["AFPacket", 
     if (report === undefined || facts === undefined) throw new Error("nothing is told");
     const input = at(facts, "b0");
     const arrived = report.lanes.reduce((sum, { unique }) => sum + unique, 0);
-    const ringDrops = (input as { ring_drops?: number }).ring_drops ?? 0;
+    const ringDrops = input.ring_drops;
     expect(report.lanes.map(({ duplicate, wrong_length, varied }) => duplicate + wrong_length + varied)).toEqual(lanes.map(() => 0));
     expect(input.residue).toBe(0);
     expect(input.matched + ringDrops).toBe(sent.sent);
