@@ -1,9 +1,7 @@
 // The cluster of one machine: that it comes up in time and leaves nothing, whatever happened to it, and that its nodes can fail as real ones do.
 // Needs root, as `make test` says. Two clusters are up at once for most of it.
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -17,12 +15,10 @@ import { clusterPrograms, defaultKubernetes, kube, kubernetesVersions, provide, 
 import { cpuSeconds, memoryMiB } from "./cluster/status.ts";
 import { prepare } from "./cluster/up.ts";
 import { fabric } from "./cluster/wiring.ts";
-import { eventually, Kubectl, type Said, say } from "./kubectl.ts";
+import { conduct, conductor, eventually, Kubectl, type Said, say } from "./kubectl.ts";
 import { receive, send, watch } from "./multicast.ts";
 import { left, machine, traces } from "./traces.ts";
 
-const command = join(import.meta.dirname, "cluster/main.ts");
-const conduct = (...words: string[]): Promise<Said> => say(process.execPath, [command, ...words]);
 const never = new AbortController().signal;
 const quiet = (): void => undefined;
 
@@ -114,7 +110,7 @@ describe("beside another one, of the older Kubernetes", () => {
   });
 
   test("a conductor killed half-way leaves a cluster that is half up: told, and taken down", async () => {
-    const child = spawn(process.execPath, [command, "up", "--name", other.name, "--nodes", "1"], { stdio: "ignore" });
+    const child = spawn(process.execPath, [conductor, "up", "--name", other.name, "--nodes", "1"], { stdio: "ignore" });
     await eventually("its first daemons", 30, async () => members(other.cgroup).length > 3 || undefined);
     child.kill("SIGKILL");
     await sleep(300);
@@ -129,7 +125,7 @@ describe("beside another one, of the older Kubernetes", () => {
 
   test("an up that is interrupted takes down what it made", async () => {
     let had = traces(other);
-    const { code, stderr } = await say(process.execPath, [command, "up", "--name", other.name, "--nodes", "1"], {
+    const { code, stderr } = await say(process.execPath, [conductor, "up", "--name", other.name, "--nodes", "1"], {
       during: (child) => {
         void eventually("its first daemons", 30, async () => members(other.cgroup).length > 3 || undefined).then(() => {
           had = traces(other);
@@ -236,85 +232,6 @@ test("down takes less than 10 seconds and leaves nothing: no process, namespace,
   expect(machine()).toEqual(before);
   await good("down", "--name", one.name);
   expect((await conduct("shell", "--name", one.name)).stderr).toContain("NOT_UP");
-});
-
-describe("a machine that lacks something is told what, and what to do", () => {
-  const refusal = async (program: string, ...args: string[]): Promise<string> => {
-    const { code, stderr } = await say(program, args);
-    expect(code, stderr).toBe(1);
-    expect(stderr).toContain("remedy: ");
-    expect(members(other.cgroup)).toEqual([]);
-    return stderr;
-  };
-  const upHere = [process.execPath, command, "up", "--name", other.name];
-  /** In a mount namespace where a file reads differently. */
-  const where = (path: string, text: string): string[] => {
-    const file = join(scratch, path.replaceAll("/", "_"));
-    writeFileSync(file, text);
-    return ["--mount", "--", "sh", "-ec", 'mount --bind "$1" "$2"; shift 2; exec "$@"', "sh", file, path, ...upHere];
-  };
-  const scratch = mkdtempSync(join(tmpdir(), "tapline-lacking-"));
-  afterAll(() => rmSync(scratch, { recursive: true }));
-
-  test("root", async () => {
-    const said = await refusal("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", ...upHere);
-    expect(said).toContain("NOT_ROOT");
-  });
-  test("the right to make namespaces", async () => {
-    expect(await refusal("setpriv", "--bounding-set=-sys_admin", "--", ...upHere)).toContain(
-      "does not allow network namespaces",
-    );
-  });
-  test("memory", async () => {
-    expect(
-      await refusal("unshare", ...where("/proc/meminfo", "MemTotal: 2000000 kB\nMemAvailable: 700000 kB\n")),
-    ).toMatch(/683 MiB of memory are free.*1500 MiB.*MEMORY_SHORT/);
-  });
-  test("cgroups", async () => {
-    const script = 'umount -l -R /sys/fs/cgroup; exec "$@"';
-    expect(await refusal("unshare", "--mount", "--", "sh", "-ec", script, "sh", ...upHere)).toMatch(
-      /cgroups: none is mounted/,
-    );
-  });
-  test("a kernel with what the nodes' file systems need", async () => {
-    // A mount program that refuses one kind, as a kernel without it would.
-    const script = `mkdir "$0/bin"; printf '#!/bin/sh\\ncase "$*" in *overlay*) echo "unknown filesystem type overlay" >&2; exit 32;; esac\\nexec /bin/mount "$@"\\n' >"$0/bin/mount"; chmod +x "$0/bin/mount"; PATH="$0/bin:$PATH" exec "$@"`;
-    expect(await refusal("sh", "-ec", script, scratch, ...upHere)).toMatch(
-      /overlayfs: .*unknown filesystem type overlay.*\(KERNEL_LACKS\)/,
-    );
-  });
-  test("a program, with its package", async () => {
-    expect(
-      await refusal(
-        "unshare",
-        ...where("/usr/lib/cni/ptp", "").slice(0, 4),
-        'mount -t tmpfs none /usr/lib/cni; exec "$@"',
-        "sh",
-        ...upHere,
-      ),
-    ).toContain("apt-get install -y --no-install-recommends containernetworking-plugins");
-  });
-  test("a free port", async () => {
-    const server = createServer().listen(0, "127.0.0.1");
-    const port = await new Promise<number>((resolve) =>
-      server.once("listening", () => resolve((server.address() as { port: number }).port)),
-    );
-    try {
-      expect(await refusal(process.execPath, ...upHere.slice(1), "--port", String(port))).toContain(
-        `port ${port} of 127.0.0.1 is in use (PORT_TAKEN)`,
-      );
-    } finally {
-      server.close();
-    }
-  });
-  test("a Kubernetes that is pinned here", async () => {
-    expect(await refusal(process.execPath, ...upHere.slice(1), "--kubernetes", "1.2")).toContain("KUBERNETES_UNKNOWN");
-  });
-  test("words that are understood", async () => {
-    const { code, stderr } = await conduct("up", "--nodes", "0");
-    expect(code).toBe(2);
-    expect(stderr).toContain("--nodes is a whole number from 1 to 16, not 0");
-  });
 });
 
 test.each(tools.map((tool) => ({ name: tool.name, tool })))(

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually, type Kubectl, type Manifest } from "./kubectl.ts";
 import { checkout } from "./cluster/instance.ts";
+import { node, pod, workload } from "./manifests.ts";
 import { type Stage, stage } from "./provider.ts";
 
 interface Pod {
@@ -18,51 +19,14 @@ interface List<T> {
 
 let opened: Stage;
 let kubectl: Kubectl;
+let image: string;
 
 // The first time on a machine, Kubernetes and the image are built.
 beforeAll(async () => {
   opened = await stage();
-  kubectl = opened.kubectl;
+  ({ kubectl, image } = opened);
 }, 1_500_000);
 afterAll(() => opened[Symbol.asyncDispose](), 60_000);
-
-const container = (more: Record<string, unknown>) => ({
-  name: "main",
-  image: opened.image,
-  imagePullPolicy: "IfNotPresent",
-  ...more,
-});
-const node = (script: string) => ({ command: ["/opt/tapline/node_modules/.bin/node", "-e", script] });
-
-function pod(name: string, main: Record<string, unknown>, spec: Record<string, unknown> = {}): Manifest {
-  return {
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: { name, labels: { app: name } },
-    spec: { terminationGracePeriodSeconds: 0, ...spec, containers: [container(main)] },
-  };
-}
-
-function workload(
-  kind: "Deployment" | "DaemonSet",
-  name: string,
-  main: Record<string, unknown>,
-  more: { spec?: object; pod?: object } = {},
-): Manifest {
-  return {
-    apiVersion: "apps/v1",
-    kind,
-    metadata: { name },
-    spec: {
-      selector: { matchLabels: { app: name } },
-      template: {
-        metadata: { labels: { app: name } },
-        spec: { terminationGracePeriodSeconds: 0, ...more.pod, containers: [container(main)] },
-      },
-      ...more.spec,
-    },
-  };
-}
 
 const podsOf = async (app: string): Promise<Pod[]> => (await kubectl.get<List<Pod>>("pods", "-l", `app=${app}`)).items;
 const rolledOut = (what: string): Promise<string> => kubectl.run("rollout", "status", what, "--timeout=90s");
@@ -88,6 +52,7 @@ test("a DaemonSet in the nodes' network has exactly the capabilities that it ask
       "DaemonSet",
       "agent",
       {
+        image,
         ...node("console.log(require('fs').readFileSync('/proc/self/status', 'utf8')); setInterval(() => {}, 1e6)"),
         securityContext,
       },
@@ -110,7 +75,7 @@ test("a Service is reached by its name from a pod and from a pod in the node's n
     workload(
       "Deployment",
       "web",
-      { ...node(server), readinessProbe: { httpGet: { path: "/ready", port: 8080 }, periodSeconds: 1 } },
+      { image, ...node(server), readinessProbe: { httpGet: { path: "/ready", port: 8080 }, periodSeconds: 1 } },
       { spec: { replicas: 3 } },
     ),
     {
@@ -119,7 +84,7 @@ test("a Service is reached by its name from a pod and from a pod in the node's n
       metadata: { name: "web" },
       spec: { selector: { app: "web" }, ports: [{ port: 80, targetPort: 8080 }] },
     },
-    pod("client", node("setInterval(() => {}, 1e6)")),
+    pod("client", { image, ...node("setInterval(() => {}, 1e6)") }),
   );
   await rolledOut("deployment/web");
   await kubectl.run("wait", "pod/client", "--for=condition=Ready", "--timeout=60s");
@@ -246,7 +211,7 @@ test("a CRD's CEL rules are enforced, at creation and between two versions", asy
 });
 
 test("why a pod cannot run is told by an event, and an event of our own is kept", async () => {
-  await kubectl.apply(pod("nowhere", node(""), { nodeSelector: { "tapline.dev/no-such": "node" } }));
+  await kubectl.apply(pod("nowhere", { image, ...node("") }, { nodeSelector: { "tapline.dev/no-such": "node" } }));
   interface Event {
     reason: string;
     note: string;
@@ -316,14 +281,14 @@ test("the project's image answers --version, not as root and on a file system th
     allowPrivilegeEscalation: false,
     capabilities: { drop: ["ALL"] },
   };
-  const said = await ended(pod("version", { args: ["--version"], securityContext }, { restartPolicy: "Never" }));
+  const said = await ended(pod("version", { image, args: ["--version"], securityContext }, { restartPolicy: "Never" }));
   expect(said.trim()).toBe(version);
 });
 
 test("the project's image analyzes: what a capture lacks is found in a pod too", async () => {
   const script = `cd /tmp && tapline pcap generate --packets 20k --flows 50 --protocol mixed --loss 1% --seed 7 --output made.pcap --truth truth.json >/dev/null \
     && tapline analyze made.pcap found.db --truth truth.json --json`;
-  const said = await ended(pod("analysis", { command: ["sh", "-c", script] }, { restartPolicy: "Never" }));
+  const said = await ended(pod("analysis", { image, command: ["sh", "-c", script] }, { restartPolicy: "Never" }));
   expect(said).toContain('"lost"');
 });
 
@@ -336,29 +301,26 @@ test("the project's image starts a sensor in the node's network with single capa
   };
   await kubectl.apply(
     { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "sensor" }, data: { "sensor.yaml": config } },
-    {
-      apiVersion: "v1",
-      kind: "Pod",
-      metadata: { name: "sensor" },
-      spec: {
+    pod(
+      "sensor",
+      {
+        image,
+        args: ["sensor", "--config", "/etc/tapline/sensor.yaml"],
+        securityContext,
+        volumeMounts: [
+          { name: "config", mountPath: "/etc/tapline" },
+          { name: "data", mountPath: "/var/lib/tapline" },
+        ],
+      },
+      {
         hostNetwork: true,
         terminationGracePeriodSeconds: 10,
-        containers: [
-          container({
-            args: ["sensor", "--config", "/etc/tapline/sensor.yaml"],
-            securityContext,
-            volumeMounts: [
-              { name: "config", mountPath: "/etc/tapline" },
-              { name: "data", mountPath: "/var/lib/tapline" },
-            ],
-          }),
-        ],
         volumes: [
           { name: "config", configMap: { name: "sensor" } },
           { name: "data", emptyDir: {} },
         ],
       },
-    },
+    ),
   );
   await kubectl.run("wait", "pod/sensor", "--for=condition=Ready", "--timeout=60s");
   const ready = "fetch('http://127.0.0.1:19464/readyz').then(async (answer) => console.log(answer.status))";

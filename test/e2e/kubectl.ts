@@ -1,5 +1,6 @@
-// kubectl, as a person uses it: words in, text or JSON out. And waiting, which is most of an end-to-end test.
+// kubectl and the cluster's own command, as a person uses them: words in, text or JSON out. And waiting, which is most of an end-to-end test.
 import { type ChildProcess, spawn } from "node:child_process";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export interface Said {
@@ -28,6 +29,10 @@ export function say(
     during?.(child);
   });
 }
+
+/** `npm run cluster --`, as a program. */
+export const conductor = join(import.meta.dirname, "cluster/main.ts");
+export const conduct = (...words: string[]): Promise<Said> => say(process.execPath, [conductor, ...words]);
 
 export interface Manifest {
   readonly apiVersion: string;

@@ -1,7 +1,17 @@
 // The programs of a cluster that no package has: built from Go modules with committed sums, once for a user of this machine.
 // Enters: a program's name. Leaves: its path, in a folder named by the hash of all that it was built from.
-import { createHash, randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { run } from "./command.ts";
 import { cacheFolder } from "./instance.ts";
@@ -116,12 +126,17 @@ export interface Built extends Costs {
 export async function provide(program: Program, say: (text: string) => void, signal: AbortSignal): Promise<Built> {
   const folder = join(cacheFolder(), "programs", `${program.name}-${source(program)}`);
   const path = join(folder, program.name);
-  if (existsSync(path)) return { path, ...(JSON.parse(readFileSync(join(folder, "built.json"), "utf8")) as Costs) };
+  if (existsSync(path)) {
+    const now = new Date();
+    utimesSync(folder, now, now);
+    return { path, ...(JSON.parse(readFileSync(join(folder, "built.json"), "utf8")) as Costs) };
+  }
 
   const go = await goCommand(signal);
   say(`building ${program.name} ${program.module === "kube" ? program.pins : ""}`.trimEnd());
   const started = performance.now();
-  const aside = `${folder}.${randomUUID()}`;
+  sweepCache();
+  const aside = `${folder}.${process.pid}`;
   mkdirSync(aside, { recursive: true });
   try {
     const cpuSeconds = await build(go, program, join(aside, program.name), signal);
@@ -133,6 +148,20 @@ export async function provide(program: Program, say: (text: string) => void, sig
     return { path, seconds, cpuSeconds };
   } finally {
     rmSync(aside, { recursive: true, force: true });
+  }
+}
+
+const unusedDays = 30;
+
+/** What nobody has used for long goes, and what a builder left that did not come to its end. */
+function sweepCache(): void {
+  const folder = join(cacheFolder(), "programs");
+  if (!existsSync(folder)) return;
+  for (const name of readdirSync(folder)) {
+    const builder = name.split(".")[1];
+    const abandoned = builder !== undefined && !existsSync(`/proc/${builder}`);
+    const unused = Date.now() - statSync(join(folder, name)).mtimeMs > unusedDays * 86_400_000;
+    if (abandoned || unused) rmSync(join(folder, name), { recursive: true, force: true });
   }
 }
 
