@@ -210,7 +210,7 @@ export class Beat {
       time: timeText(ns),
       started: timeText(startedNs),
       sequence: ++this.#sequence,
-      interval_ms: beatMs,
+      interval_ms: secondMs,
       interfaces: foldRemoved(rows),
       softnet: losses.softnet(),
       protocols: reportProtocols(figures.protocols),
