@@ -43,6 +43,7 @@ export class Near {
   #gathering: NodeJS.Timeout | undefined;
   /** of the picture */
   #probes: ReadonlyMap<number, RelayProbe | undefined> = new Map();
+  #wanted: readonly Membership[] = [];
   #joined = "";
   #hops = "";
   notJoined: readonly NotJoined[] = [];
@@ -112,8 +113,10 @@ export class Near {
     const name = ({ ifindex, group, source }: Membership): string =>
       `${ifindex} ${addressText(group)}${source ? ` ${addressText(source)}` : ""}`;
     const names = [...new Set(wanted.map(name))].sort().join("\n");
-    if (names === this.#joined) return;
+    // What could not be joined is asked for again, for the memberships try again by themselves.
+    if (names === this.#joined && this.notJoined.length === 0) return;
     this.#joined = names;
+    this.#wanted = wanted;
     const nameOf = (ifindex: number): string => this.now.linkAt(ifindex)?.name ?? `interface ${ifindex}`;
     this.#memberships.want(wanted).then(
       ({ failed }) => {
@@ -141,6 +144,7 @@ export class Near {
     this.#probe();
     this.#memberships
       .heartbeat()
+      .then(() => this.notJoined.length > 0 && this.#join(this.#wanted))
       .catch((error: unknown) => this.#options.log.warning("the join-holder did not answer", { error }));
   }
 

@@ -180,6 +180,54 @@ describe("a relay worker", { timeout: 60_000 }, () => {
     expect(figures.ports[0]).toMatchObject({ received: 23, bytes: 3 * 742 + 20 * 1242 });
   });
 
+  test("IPv6: rewritten with right checksums, cut from super-packets, wrapped in a tunnel over IPv6 and unwrapped", async () => {
+    await using lab = await RelayLab.create();
+    await lab.in("a", "sysctl", "-qw", "net.ipv6.conf.a0.disable_ipv6=0");
+    await lab.in("a", "ip", "address", "add", "2001:db8::1/64", "dev", "a0", "nodad");
+    await using near = await WorkerEnd.start(lab, "b");
+    await using far = await WorkerEnd.start(lab, "c");
+    const six = (last: string): Uint8Array => bytes(`ff05${"0".repeat(24)}${last}`);
+    const [here, yonder] = [bytes(`20010db8${"0".repeat(22)}b1`), bytes(`20010db8${"0".repeat(22)}c0`)];
+    const [nearPlans, farPlans] = [await Plans.of(lab), await Plans.of(lab, "c", "c0", "c1")];
+    const key = Uint8Array.from({ length: 16 }, (_, i) => 200 - i);
+    const outputs = [
+      {
+        id: "tunnel",
+        destination: yonder,
+        destinationMac: bytes(await lab.mac("c", "c0")),
+        port: 6087,
+        source: here,
+        tunnel: { path: 9, epoch: 1, key },
+      },
+      { id: "plain", destination: six("0002"), port: 7000, ttl: 4, dscp: 10 },
+    ];
+    await near.tell({ do: "apply", plan: plan([nearPlans.rule("r", six("0001"), 5001, outputs)]) });
+    const rule = farPlans.rule("in", group, 5001, [{ destination: six("0003") }]);
+    await far.tell({
+      do: "apply",
+      plan: plan([{ ...rule, input: { path: 9, key, peers: [here] } }], {
+        tunnelPorts: [{ ifindex: farPlans.from, addresses: [yonder], engine: "afpacket" }],
+      }),
+    });
+    await using wire = await lab.take("c", "c0");
+    await using end = await lab.take("d", "d0");
+    await lab.sendBySocket("a", "udp", "a0", "ff05::1", 5001, 701, 2);
+    await lab.sendBySocket("a", "gso", "a0", "ff05::1", 5001, 1000, 5);
+    const plain = (await wire.until(14)).filter(({ destination }) => destination === "ff05::2");
+    const through = await end.until(7);
+    const sizes = [701, 701, 1000, 1000, 1000, 1000, 1000];
+    for (const frames of [plain, through]) {
+      expect(frames.map(({ payload }) => payload.length / 2)).toEqual(sizes);
+      for (const one of frames) expect(one).toMatchObject({ source: "2001:db8::1", udpRight: true });
+    }
+    expect(plain[0]).toMatchObject({ ttl: 4, tos: 40, port: 7000, to: "33:33:00:00:00:02" });
+    expect(through[0]).toMatchObject({ destination: "ff05::3", ttl: 8, port: 6001 });
+    const [one, two] = [await near.after(7), await far.after(14)];
+    accounted(one);
+    accounted(two);
+    expect(two.hops).toMatchObject([{ path: 9, unique: 7, lost: 0, duplicate: 0, reordered: 0 }]);
+  });
+
   test("unicast to multicast and back; nobody tells the sender that its port is unreachable", async () => {
     await using lab = await RelayLab.create();
     await lab.in("b", "ip", "address", "add", "10.0.0.2/24", "dev", "b0");
