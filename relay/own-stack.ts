@@ -13,6 +13,7 @@ export class OwnStack {
   readonly #ifindex: number;
   readonly #table: string;
   readonly #log: Log;
+  #wanted: readonly ResolvedRule[] | undefined;
   #script: string | undefined;
   #turn: Promise<void> = Promise.resolve();
 
@@ -22,11 +23,11 @@ export class OwnStack {
     this.#log = log;
   }
 
-  /** From soon on; settles then. One after the other, in the order of the calls. */
+  /** From soon on; settles then. Of several that come while nft works only the last is heard. */
   follow(rules: readonly ResolvedRule[]): Promise<void> {
-    const lines = setsOf(rules);
+    this.#wanted = rules;
     this.#turn = this.#turn
-      .then(() => this.#replace(lines))
+      .then(() => this.#replace())
       .catch((error: unknown) =>
         this.#log.warning("a relay worker's packets may reach this node's own stack", { error }),
       );
@@ -37,11 +38,18 @@ export class OwnStack {
     return this.follow([]);
   }
 
-  async #replace(lines: readonly string[]): Promise<void> {
+  async #replace(): Promise<void> {
+    const rules = this.#wanted;
+    if (rules === undefined) return;
+    this.#wanted = undefined;
+    const lines = setsOf(rules);
     const name = lines.length === 0 ? undefined : await nameOf(this.#ifindex);
-    const gone = `add table ${this.#table}\ndelete table ${this.#table}\n`;
-    const chain = `chain relayed {\ntype filter hook ingress device "${name}" priority -500; policy accept;\n${lines.join("\n")}\n}`;
-    const script = name === undefined ? gone : `${gone}table ${this.#table} {\n${chain}\n}\n`;
+    const chain = `${this.#table} relayed`;
+    const hook = `{ type filter hook ingress device "${name}" priority -500; policy accept; }`;
+    const script =
+      name === undefined
+        ? `add table ${this.#table}\ndelete table ${this.#table}\n`
+        : `add table ${this.#table}\nadd chain ${chain} ${hook}\nflush chain ${chain}\n${lines.map((line) => `add rule ${chain} ${line}\n`).join("")}`;
     if (script === this.#script) return;
     this.#script = script;
     const problem = await nft(script);
