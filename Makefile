@@ -4,7 +4,7 @@ FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check generate bench soak fuzz clean
+.PHONY: help build run test check generate bench soak fuzz images clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,13 +30,16 @@ bench: ## the figures of docs/measurements.md, as ratios within one run
 	@house/setup.sh bench
 	@house/bench.sh
 
-soak: ## a live capture at full rate for SOAK_SECONDS (1800): nothing may grow, no packet be missing. Needs root
+soak: ## a live capture at full rate for SOAK_SECONDS (1800), then 20 clusters: nothing may grow or stay. Needs root
 	@house/setup.sh bench
 	@SOAK_SECONDS=$(SOAK_SECONDS) house/soak.sh
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (600); what it finds goes into the kept corpus
 	@house/setup.sh test
 	@node house/fuzz.ts $(FUZZ_SECONDS)
+
+images: ## the image of deploy/Dockerfile: REGISTRY=… TAG=… [BASE=…] [PLATFORM=linux/amd64,linux/arm64] [PUSH=1]
+	@REGISTRY="$(REGISTRY)" TAG="$(TAG)" BASE="$(BASE)" PLATFORM="$(PLATFORM)" PUSH="$(PUSH)" deploy/image.sh
 
 clean: ## remove what was built; the next command sets up again
 	rm -rf build native/build node_modules

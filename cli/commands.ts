@@ -92,8 +92,8 @@ function sensorCommand(done: Done): Command {
       "capture on this node's interfaces for ever: database, NATS, Prometheus and REST, by a configuration file",
     )
     .requiredOption("--config <file>", "YAML; every key is described in docs/reference/sensor-config.md")
-    .option("--check", "say whether the configuration is valid, and end", false)
-    .option("--require", "end when an interface that is named is not there, instead of waiting for it", false)
+    .option("--check", "look at the configuration, its filter and who may read its secrets, and end", false)
+    .option("--require", "end when an interface is not there or refused, instead of waiting for it", false)
     .addHelpText("after", examples("sensor --config sensor.yaml --check", "sensor --config /etc/tapline/sensor.yaml"))
     .action(async (options: SensorArguments) => {
       done(await (await import("./sensor.ts")).sensor(options));

@@ -160,7 +160,11 @@ export class RelayRig implements Disposable {
   }
 
   /** A counter of an interface as the kernel keeps it (/sys/class/net/NAME/statistics). */
-  statistic(node: NodeName, name: string, counter: "tx_dropped" | "rx_dropped" | "tx_packets" | "rx_packets"): number {
+  statistic(
+    node: NodeName | "switch",
+    name: string,
+    counter: "tx_dropped" | "rx_dropped" | "tx_packets" | "rx_packets",
+  ): number {
     return Number(this.said(node, "cat", `/sys/class/net/${name}/statistics/${counter}`));
   }
 

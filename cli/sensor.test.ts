@@ -3,7 +3,8 @@ import { afterAll, expect, test } from "vitest";
 import { folder } from "./typed.ts";
 
 const here = folder();
-const { tapline, path } = here;
+const { tapline, taplineAsNobody, path } = here;
+chmodSync(here.path("."), 0o755);
 afterAll(() => here[Symbol.dispose]());
 
 const yaml = (): string => `
@@ -29,6 +30,20 @@ test("--check says what the file means, and which of its secrets others may read
     `tapline: ${path("key")} can be read and written by every user of this machine (SECRET_EXPOSED)`,
   ]);
   expect(stderr).toContain(`hint: chmod 0600 ${path("token")}`);
+});
+
+test("--check tries the filter: libpcap's words when it does not compile, and no capture is begun", async () => {
+  const withFilter = (filter: string): void =>
+    writeFileSync(path("sensor.yaml"), `interfaces: [{name: lo}]\ncapture: {filter: "${filter}"}\n`);
+  withFilter("udp prot 7");
+  const bad = await tapline(["sensor", "--config", path("sensor.yaml"), "--check"]);
+  expect(bad).toMatchObject({ code: 1, stdout: "" });
+  expect(bad.stderr).toMatch(/the capture filter does not compile: .*syntax error.*FILTER_BPF_INVALID/);
+  withFilter("udp port 7 or vlan 5");
+  expect(await taplineAsNobody(["sensor", "--config", path("sensor.yaml"), "--check"])).toMatchObject({
+    code: 0,
+    stderr: "",
+  });
 });
 
 test("--check says nothing of secrets that are their owner's, or that are not there yet", async () => {

@@ -3,7 +3,7 @@ import { sensorConfig } from "#domain/sensor-config.ts";
 import { loadConfig } from "#process/config.ts";
 import { exposedSecrets, secretFiles } from "#process/secrets.ts";
 import { runSensor } from "#sensor/main.ts";
-
+import { tryFilter } from "#sensor/start-capture.ts";
 import { problemText } from "./problem.ts";
 
 export interface SensorArguments {
@@ -15,6 +15,7 @@ export interface SensorArguments {
 export async function sensor({ config, check, require }: SensorArguments): Promise<number> {
   if (!check) return runSensor({ config, require });
   const checked = await loadConfig(config, sensorConfig);
+  if (checked.capture.filter !== "") await tryFilter(checked);
   for (const { message, code, hint } of exposedSecrets(secretFiles(checked)))
     process.stderr.write(`${problemText(message, code, hint)}\n`);
   const { interfaces, store } = checked;

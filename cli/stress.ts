@@ -100,13 +100,13 @@ function roundsText(rounds: readonly Round[], seconds: number): string {
   const asked = rounds.flatMap((round) => round.queryNs);
   const wrong = rounds.filter((round) => !round.equal).length;
   return [
-    `${grouped(rounds.length)} rounds in ${duration(seconds * 1e9)}, each a fresh capture of ${grouped(rounds[0]?.packets ?? 0)} packets`,
+    `${grouped(rounds.length)} ${rounds.length === 1 ? "round" : "rounds"} in ${duration(seconds * 1e9)}, each a fresh capture of ${grouped(rounds[0]?.packets ?? 0)} packets`,
     `engine   ${spread(rates((round) => round.engineNs))}`,
     `whole    ${spread(rates((round) => round.wholeNs))}`,
     `queries  ${grouped(asked.length)} over HTTP: median ${duration(median(asked))}, slowest ${duration(Math.max(...asked))}`,
     wrong === 0
       ? styled("Every figure of every round equals the truth.", "good")
-      : styled(`${grouped(wrong)} rounds differ from the truth.`, "bad"),
+      : styled(`${grouped(wrong)} of the rounds ${wrong === 1 ? "differs" : "differ"} from the truth.`, "bad"),
   ].join("\n");
 }
 

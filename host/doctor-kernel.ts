@@ -77,7 +77,7 @@ export function kernelChecks({ proc, sys }: Roots, { capture }: HostProbe): Chec
       "bpffs",
       bpffs,
       bpffs ? "mounted" : "not mounted",
-      "BPF programs that outlive their process are pinned there; a capture pins none",
+      "a relay pins its BPF programs there, so that they outlive it; a capture pins none",
       "sudo mount -t bpf bpf /sys/fs/bpf",
     ),
   ];
@@ -85,6 +85,7 @@ export function kernelChecks({ proc, sys }: Roots, { capture }: HostProbe): Chec
 
 interface Limit {
   readonly name: string;
+  readonly unit: string;
   readonly least: number;
   readonly why: string;
   readonly advised: number;
@@ -92,18 +93,21 @@ interface Limit {
 const limits: readonly Limit[] = [
   {
     name: "net.core.rmem_max",
+    unit: "bytes",
     least: 4 << 20,
     advised: 25 << 20,
     why: "receive buffers of UDP and netlink sockets are cut to it; packet rings are not",
   },
   {
     name: "net.core.netdev_max_backlog",
+    unit: "frames",
     least: 4096,
     advised: 10_000,
     why: "frames of veth pairs, RPS and loopback wait in a queue of this length, and are lost beyond it",
   },
   {
     name: "net.ipv4.igmp_max_memberships",
+    unit: "groups a socket",
     least: 128,
     advised: 1024,
     why: "a socket can join this many multicast groups; the next join fails",
@@ -129,13 +133,13 @@ export function limitChecks({ proc }: Roots): Check[] {
       "rings of more than this cannot be kept in memory",
       "ulimit -l unlimited (systemd: LimitMEMLOCK=infinity)",
     ),
-    ...limits.map(({ name, least, advised, why }): Check => {
+    ...limits.map(({ name, unit, least, advised, why }): Check => {
       const text = readLine(`${proc}/sys/${name.replaceAll(".", "/")}`);
       if (text === undefined) {
         // Some belong to the host alone, and other network namespaces do not have them.
         return { name, verdict: "not applicable", found: "not to be seen from this network namespace", why };
       }
-      return check(name, Number(text) >= least, text, why, `sudo sysctl -w ${name}=${advised}`);
+      return check(name, Number(text) >= least, `${text} ${unit}`, why, `sudo sysctl -w ${name}=${advised}`);
     }),
   ];
 }

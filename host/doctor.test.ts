@@ -56,9 +56,9 @@ test.each([
   ["CPU governor", { "sys/devices/system/cpu/cpu1/cpufreq/scaling_governor": "powersave" }, "performance, powersave"],
   ["clock source", { "sys/devices/system/clocksource/clocksource0/current_clocksource": "hpet" }, "hpet"],
   ["kernel", { "proc/sys/kernel/osrelease": "6.1.0-38-amd64" }, "6.1.0-38-amd64"],
-  ["net.core.rmem_max", { "proc/sys/net/core/rmem_max": "212992" }, "212992"],
-  ["net.core.netdev_max_backlog", { "proc/sys/net/core/netdev_max_backlog": "1000" }, "1000"],
-  ["net.ipv4.igmp_max_memberships", { "proc/sys/net/ipv4/igmp_max_memberships": "20" }, "20"],
+  ["net.core.rmem_max", { "proc/sys/net/core/rmem_max": "212992" }, "212992 bytes"],
+  ["net.core.netdev_max_backlog", { "proc/sys/net/core/netdev_max_backlog": "1000" }, "1000 frames"],
+  ["net.ipv4.igmp_max_memberships", { "proc/sys/net/ipv4/igmp_max_memberships": "20" }, "20 groups a socket"],
   ["bpffs", { "proc/self/mounts": "/dev/sda1 / ext4 rw 0 0\n" }, "not mounted"],
 ])("%s is a warning with a remedy when it is not as it should be", (name, changed, found) => {
   using machine = tree({ ...server, ...changed });

@@ -57,6 +57,15 @@ describe("an interface's losses", () => {
     expect(losses.interfaces(["ens1"])[0]?.kernel.rx_missed_errors).toBe(210);
   });
 
+  test("of one that is not watched any more stay as they are, and are read again when it is", () => {
+    const files = machine();
+    const losses = new Losses(files);
+    const read = (watched: boolean) => losses.interfaces(["ens1"], () => watched)[0]?.kernel.rx_missed_errors;
+    read(true);
+    set(files, "statistics/rx_missed_errors", 130);
+    expect([read(false), read(true)]).toEqual([0, 30]);
+  });
+
   test("of one made after the start are all ours; one that is gone keeps its sums; one that never was has none", () => {
     const files = writeMachine(folder, { nodes: ["0"], nics: [] });
     const losses = new Losses(files);

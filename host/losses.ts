@@ -77,12 +77,15 @@ export class Losses {
     return this.#files.number(this.#files.sys("class/net", name, "ifindex"));
   }
 
-  /** Reads the interfaces' counters. One that is gone keeps its sums. To be called every second, with all that are or were captured. */
-  interfaces(names: readonly string[]): InterfaceLossReport[] {
+  /**
+   * Reads the interfaces' counters. One that is gone, or not watched any more, keeps its sums. To be called every second, with all that are
+   * or were captured.
+   */
+  interfaces(names: readonly string[], watched: (name: string) => boolean = () => true): InterfaceLossReport[] {
     return names.map((name) => {
       const known = this.#interfaces.get(name) ?? { kernel: new Counted(), driver: new Counted() };
       this.#interfaces.set(name, known);
-      const index = this.#index(name);
+      const index = watched(name) ? this.#index(name) : null;
       if (index !== null) {
         const fresh = this.#old.get(name) !== index;
         known.kernel.take(index, fresh, this.#kernel(name));

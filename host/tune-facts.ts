@@ -68,12 +68,17 @@ function devices(roots: Roots, name: string): string[] {
   return [device, dirname(device)];
 }
 
+/** RTF_REJECT: the kernel keeps one to everywhere on lo, for what has no other. */
+const leadsNowhere = (flags: number): boolean => (flags & 0x200) !== 0;
+
 function carriesDefaultRoute(proc: string, name: string): boolean {
   const rows = (path: string): string[][] => (readLine(path) ?? "").split("\n").map((line) => line.trim().split(/\s+/));
   return (
     rows(`${proc}/net/route`).some((row) => row[0] === name && row[1] === "00000000" && row[7] === "00000000") ||
-    // ::/0 with a gateway; the kernel's own unreachable route is on lo.
-    rows(`${proc}/net/ipv6_route`).some((row) => row[9] === name && /^0{32}$/.test(row[0] ?? "") && row[1] === "00")
+    rows(`${proc}/net/ipv6_route`).some(
+      (row) =>
+        row[9] === name && /^0{32}$/.test(row[0] ?? "") && row[1] === "00" && !leadsNowhere(Number(`0x${row[8]}`)),
+    )
   );
 }
 

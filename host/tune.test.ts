@@ -165,6 +165,12 @@ describe("a machine with two nodes", () => {
     machine.write("proc/net/route", "Iface\tDestination\n");
     machine.write("proc/net/ipv6_route", row("eth9"));
     expect(tuneFacts("lo", rootsOf(machine)).defaultRoute).toBe(false);
+    // The kernel's own, which refuses what has no other route.
+    machine.write(
+      "proc/net/ipv6_route",
+      `${zeros} 00 ${zeros} 00 ${zeros} ffffffff 00000001 00000000 00200200       lo\n`,
+    );
+    expect(tuneFacts("lo", rootsOf(machine)).defaultRoute).toBe(false);
     machine.write("proc/net/ipv6_route", row("eth9") + row("lo"));
     expect(tuneFacts("lo", rootsOf(machine)).defaultRoute).toBe(true);
   });

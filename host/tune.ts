@@ -50,7 +50,7 @@ const notApplicable = (what: string, now: string, reason: string, byHand: readon
 function ringItem({ interface: name, ethtool }: TuneFacts): TuneItem {
   const what = "receive ring";
   if ("notSupported" in ethtool.rings)
-    return notApplicable(what, none, `the driver has no rings to size: ${ethtool.rings.notSupported}`);
+    return notApplicable(what, none, `the driver has no rings to size (${ethtool.rings.notSupported})`);
   const { rx, rxMax } = ethtool.rings.value;
   if (rx === undefined || rxMax === undefined || rxMax === 0)
     return notApplicable(what, none, "the driver does not say how long its receive ring is");
@@ -126,7 +126,7 @@ function harmlessItems({ ethtool }: TuneFacts): TuneItem[] {
 function coalesceItems({ interface: name, ethtool, virtioModeration }: TuneFacts): TuneItem[] {
   const [adaptive, delay] = ["adaptive interrupt delay", "interrupt delay"];
   if ("notSupported" in ethtool.coalesce)
-    return [notApplicable(delay, none, `the driver has no interrupts to delay: ${ethtool.coalesce.notSupported}`)];
+    return [notApplicable(delay, none, `the driver has no interrupts to delay (${ethtool.coalesce.notSupported})`)];
   const { adaptiveRx, rxUsecs } = ethtool.coalesce.value;
   const items: TuneItem[] = [];
   if (adaptiveRx === false) items.push(asWanted(adaptive, "off", "a steady delay keeps arrival times comparable"));
@@ -230,6 +230,6 @@ export function tunePlan(facts: TuneFacts): TunePlan {
     ...coalesceItems(facts),
     interruptsItem(facts),
   ];
-  const driver = supported(facts.ethtool.driver)?.name ?? "unknown driver";
+  const driver = supported(facts.ethtool.driver)?.name ?? "unknown";
   return { interface: facts.interface, driver, items, warnings: warningsFor(facts, items) };
 }

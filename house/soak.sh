@@ -4,4 +4,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p build/bench
 ninja -C native/build bench_programs > build/ninja-bench.log
-exec bin/tapline bench soak --seconds "${SOAK_SECONDS:-1800}" --csv build/bench/soak.csv "$@"
+bin/tapline bench soak --seconds "${SOAK_SECONDS:-1800}" --csv build/bench/soak.csv "$@"
+# A cluster up and down, 20 times: nothing of it may stay.
+node test/e2e/cluster-soak.ts

@@ -3,8 +3,24 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 export const secondMs = 1000;
 
-/** Begins at once; settles after the abort, when the turn under way is over. `work` must not throw. */
-export async function everySecond(work: () => void, signal: AbortSignal): Promise<void> {
+export interface EverySecond {
+  /** Settles when the turn under way is over; there is no other. */
+  stop(): Promise<void>;
+}
+
+/** Begins at once. `work` must not throw. */
+export function everySecond(work: () => void): EverySecond {
+  const ending = new AbortController();
+  const over = turns(work, ending.signal);
+  return {
+    stop: () => {
+      ending.abort();
+      return over;
+    },
+  };
+}
+
+async function turns(work: () => void, signal: AbortSignal): Promise<void> {
   let due = performance.now();
   while (!signal.aborted) {
     work();

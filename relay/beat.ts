@@ -7,7 +7,7 @@ import { timeText } from "#domain/time.ts";
 import type { RelayDrop } from "#domain/vocabulary.ts";
 import type { RelayFigures } from "#native/relay.ts";
 import { Conditions, logChange } from "#process/conditions.ts";
-import { everySecond } from "#process/every-second.ts";
+import { type EverySecond, everySecond } from "#process/every-second.ts";
 import type { Logs } from "#process/log.ts";
 import type { Engines } from "./engines.ts";
 import type { Fleet } from "./fleet.ts";
@@ -47,10 +47,9 @@ interface Look {
 export class Beat {
   readonly #options: BeatOptions;
   readonly #conditions = new Conditions();
-  readonly #ending = new AbortController();
   readonly #tallies = new Tallies();
   readonly #changed = new ChangedRows();
-  #beating: Promise<void> | undefined;
+  #beating: EverySecond | undefined;
   #before: Look | undefined;
   #hops: readonly HopRow[] = [];
   #sequence = 0;
@@ -83,13 +82,12 @@ export class Beat {
   }
 
   start(): void {
-    this.#beating = everySecond(() => this.#once(), this.#ending.signal);
+    this.#beating = everySecond(() => this.#once());
   }
 
   /** Ends with a last report. */
   async stop(): Promise<void> {
-    this.#ending.abort();
-    await this.#beating;
+    await this.#beating?.stop();
     this.#once();
   }
 

@@ -104,9 +104,9 @@ test("10,000 rules make as many series as were allowed, and none of their packet
   expect(series.at(-1)).toBe('tapline_relay_rule_sent_packets_total{rule="other"} 29700');
   // And the looks after it, when nothing comes, are cheap.
   tallies.update(figures({ rules, outputs }), stands, 2n * second, () => undefined);
-  const since = performance.now();
+  const since = process.cpuUsage();
   tallies.update(figures({ rules, outputs }), stands, 3n * second, () => undefined);
-  expect(performance.now() - since).toBeLessThan(200);
+  expect(process.cpuUsage(since).user / 1000).toBeLessThan(200);
 });
 
 test("a report tells at most 500 changed rules, and in the next ones those that it passed over", () => {

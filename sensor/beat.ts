@@ -12,7 +12,7 @@ import type { Running } from "#host/pinning-view.ts";
 import type { Pinner } from "#host/pinner.ts";
 import type { Capture } from "#native/engine.ts";
 import { Conditions } from "#process/conditions.ts";
-import { everySecond, secondMs } from "#process/every-second.ts";
+import { type EverySecond, everySecond, secondMs } from "#process/every-second.ts";
 import type { Logs } from "#process/log.ts";
 import { version } from "#process/version.ts";
 import type { StoreWriter } from "#store/writer.ts";
@@ -20,7 +20,7 @@ import { Budget, type Configured } from "./budget.ts";
 import type { Fleet } from "./fleet.ts";
 import { holding } from "./holding.ts";
 import { liveSummary } from "./live-summary.ts";
-import { foldRemoved, rate, reportInterfaces, reportProtocols, sum } from "./report.ts";
+import { foldRemoved, rate, reportInterfaces, reportProtocols, settledInterfaces, sum } from "./report.ts";
 import type { Results } from "./results.ts";
 import type { Refused } from "./watched.ts";
 import { showFigures, type SensorMetrics } from "./show-figures.ts";
@@ -66,8 +66,7 @@ interface Look {
 export class Beat {
   readonly #options: BeatOptions;
   readonly #conditions = new Conditions();
-  readonly #ending = new AbortController();
-  #beating: Promise<void> | undefined;
+  #beating: EverySecond | undefined;
   #budget: Budget | undefined;
   #configured: Configured;
   #before: Look | undefined;
@@ -83,13 +82,12 @@ export class Beat {
   }
 
   start(): void {
-    this.#beating = everySecond(() => this.#once(), this.#ending.signal);
+    this.#beating = everySecond(() => this.#once());
   }
 
   /** Ends with a last report. */
   async stop(): Promise<void> {
-    this.#ending.abort();
-    await this.#beating;
+    await this.#beating?.stop();
     this.#once();
     const figures = this.#options.figures();
     if (figures) this.#state(figures, this.#options.nowNs());
@@ -157,18 +155,15 @@ export class Beat {
       ns,
     );
     for (const change of changes) tell(hearers, change);
-    const interfaces = reportInterfaces(
-      figures,
-      this.#before?.figures,
-      Number(ns - (this.#before?.ns ?? ns)),
-      this.#options.losses,
-    );
-    this.report = this.#report(figures, ns, interfaces);
+    const before = this.#before?.figures;
+    const rows = reportInterfaces(figures, before, Number(ns - (this.#before?.ns ?? ns)), this.#options.losses);
+    const settled = settledInterfaces(figures, before);
+    this.report = this.#report(figures, ns, rows);
     showFigures(metrics, {
       report: this.report,
       gaps: results.gaps,
       blindSeconds: results.blindSeconds,
-      interfaces,
+      interfaces: rows.filter((row) => !settled.has(row.interface)),
       liveWriteErrors: figures.liveWriteErrors,
       spilledBytes: figures.spilledBytes,
       unreadBatches: figures.unreadBatches,
@@ -203,7 +198,7 @@ export class Beat {
     if (this.#budget) this.#options.capture.setLimits(this.#budget.settings);
   }
 
-  #report(figures: CaptureFigures, ns: bigint, interfaces: SensorReport["interfaces"]): SensorReport {
+  #report(figures: CaptureFigures, ns: bigint, rows: readonly ReportedInterface[]): SensorReport {
     const { place, run, startedNs, losses, results, fleet, store } = this.#options;
     const state = store.state();
     const { accepted = 0, acknowledged = 0, waiting = 0, overflowed = 0 } = fleet?.findings.figures ?? {};
@@ -216,7 +211,7 @@ export class Beat {
       started: timeText(startedNs),
       sequence: ++this.#sequence,
       interval_ms: secondMs,
-      interfaces: foldRemoved(interfaces),
+      interfaces: foldRemoved(rows),
       softnet: losses.softnet(),
       protocols: reportProtocols(figures.protocols),
       flows: { live: figures.liveFlows, total: figures.flows, cap_evictions: figures.capEvictions },

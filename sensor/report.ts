@@ -44,20 +44,35 @@ export const reportInterface = (
   beside,
 });
 
+const isRemoved = ({ state }: Pick<PortCounts, "state">): boolean => state === "removed";
+const byName = (figures: CaptureFigures | undefined): Map<string, PortCounts> =>
+  new Map(figures?.ledger.map((port) => [port.interface, port]));
+
+/** Interfaces that were removed before, and of which nothing has been counted since: there may be thousands. */
+export function settledInterfaces(now: CaptureFigures, before: CaptureFigures | undefined): ReadonlySet<string> {
+  const portsBefore = byName(before);
+  const settled = now.ledger.filter((port) => {
+    const then = portsBefore.get(port.interface);
+    return isRemoved(port) && then && isRemoved(then) && then.seen === port.seen && then.tracked === port.tracked;
+  });
+  return new Set(settled.map((port) => port.interface));
+}
+
 export const reportInterfaces = (
   now: CaptureFigures,
   before: CaptureFigures | undefined,
   ns: number,
   losses: Losses,
 ): ReportedInterface[] => {
-  const beside = losses.interfaces(now.ledger.map((port) => port.interface));
+  const names = now.ledger.map((port) => port.interface);
+  const removed = new Set(now.ledger.filter(isRemoved).map((port) => port.interface));
+  const beside = losses.interfaces(names, (name) => !removed.has(name));
+  const portsBefore = byName(before);
   return now.ledger.map((port, i) =>
-    reportInterface(
-      port,
-      before?.ledger.find((other) => other.interface === port.interface),
-      ns,
-      { kernel: beside[i]?.kernel ?? {}, driver: beside[i]?.driver ?? {} },
-    ),
+    reportInterface(port, portsBefore.get(port.interface), ns, {
+      kernel: beside[i]?.kernel ?? {},
+      driver: beside[i]?.driver ?? {},
+    }),
   );
 };
 

@@ -20,7 +20,7 @@ export interface ResultsOptions {
 }
 
 /** Bytes on their way to the store's thread. */
-const mostWaiting = 8 * 2 ** 20;
+const mostWaiting = 4 * 2 ** 20;
 /** Gaps told one by one in a second. A link that has more is told by its sums, and the rest is counted. */
 const toldPerSecond = 5000;
 

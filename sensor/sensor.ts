@@ -21,7 +21,7 @@ import { TaplineError } from "#domain/errors.ts";
 import type { SensorConfig } from "#domain/sensor-config.ts";
 import { HostFiles } from "#host/files.ts";
 import { Losses } from "#host/losses.ts";
-import { engine, type Capture } from "#native/engine.ts";
+import { engine } from "#native/engine.ts";
 import type { AgentContext, RunningAgent } from "#process/agent.ts";
 import { frameworkLog } from "#process/framework-log.ts";
 import { traced } from "#process/traces.ts";
@@ -37,6 +37,7 @@ import { Results } from "./results.ts";
 import { configured, entries, flowsInMemory, pinningPolicy, ringRoom, sourceText } from "./settings.ts";
 import { SensorMetrics } from "./show-figures.ts";
 import { rests, takeAll, tellStoredMs } from "./take.ts";
+import { startCapture } from "./start-capture.ts";
 import { tell, type Hearers } from "./telling.ts";
 import { oneRingFits, Watched } from "./watched.ts";
 
@@ -251,19 +252,3 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
 /** The client of NATS is loaded only where there is a fleet. */
 const openFleet = async (config: NonNullable<SensorConfig["nats"]>, options: FleetOptions): Promise<Fleet> =>
   new (await import("./fleet.ts")).Fleet(config, options);
-
-/** Of no interface yet. */
-function startCapture({ capture, analysis }: SensorConfig): Capture {
-  return engine().capture({
-    ports: [],
-    wait: true,
-    threads: capture.threads,
-    filter: capture.filter,
-    direction: capture.direction,
-    promiscuous: capture.promiscuous,
-    ring: capture.ring,
-    settleNs: Number(analysis.settle),
-    idleNs: Number(analysis.idleTimeout),
-    maxFlows: analysis.maxFlows,
-  });
-}

@@ -178,7 +178,7 @@ export class Watched {
     if ((others + 1) * each < all) return;
     throw new TaplineError("CAPTURE_RING_FAILED", {
       path: name,
-      detail: `${MiB(each)} asked for, and of the budget of ${MiB(all)} the rings of ${others} other interfaces take ${MiB(others * each)}`,
+      detail: `${MiB(each)} asked for, and of the budget of ${MiB(all)} the rings of other interfaces take ${MiB(others * each)}`,
     });
   }
 

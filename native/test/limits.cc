@@ -205,6 +205,24 @@ TEST_CASE("blind times: an outage of another reason ends the one before; near fu
                });
 }
 
+TEST_CASE("blind times that go on are told each second; those of removed interfaces once, when they are over") {
+  Outbox outbox(100);
+  BlindLog log(outbox);
+  log.begin(0, BlindReason::Down, 0);
+  log.begin(1, BlindReason::Removed, 0);
+  for (int64_t second = 1; second <= 3; second++) log.flush(second * kSecond);
+  log.end(1, 4 * kSecond);
+  log.flush(4 * kSecond);
+  std::vector<BlindRecord> records;
+  ResultBatch batch;
+  while (outbox.take(batch)) append(records, batch);
+  std::vector<std::array<int64_t, 3>> got;
+  for (const BlindRecord& r : records) got.push_back({static_cast<int64_t>(r.port), r.since, r.until});
+  CHECK(got ==
+        std::vector<std::array<int64_t, 3>>{
+            {0, 0, kSecond}, {0, 0, 2 * kSecond}, {0, 0, 3 * kSecond}, {1, 0, 4 * kSecond}, {0, 0, 4 * kSecond}});
+}
+
 TEST_CASE("blind times wait for room, up to a limit, and what is dropped is counted") {
   Outbox outbox(1);
   BlindLog log(outbox);

@@ -91,6 +91,11 @@ describe("an interface that comes and goes", { timeout: 120_000 }, () => {
       { interface: "far", seen: sent.sent, delivered: sent.sent, ring_drops: 0, residue: 0 },
       { interface: "far2", seen: 50 * each, delivered: 50 * each, tracked: 50 * each, ring_drops: 0, residue: 0 },
     ]);
+    for (const [name, packets] of [
+      ["far", sent.sent],
+      ["far2", 50 * each],
+    ] as const)
+      expect(await agent.metric(`tapline_sensor_seen_packets_total{interface="${name}"}`)).toBe(packets);
     expect(heights.falls).toEqual([]);
     expect(heights.readings).toBeGreaterThan(10_000);
     expect(await agent.end()).toBe(0);

@@ -32,6 +32,11 @@ export class Nats implements AsyncDisposable {
     );
   }
 
+  /** Its sockets stay, and take what comes. */
+  freeze(): void {
+    this.#server?.kill("SIGSTOP");
+  }
+
   /** At once, without a word to anybody. */
   async kill(): Promise<void> {
     const server = this.#server;

@@ -40,19 +40,25 @@ describe("an agent without NATS", { timeout: 120_000 }, () => {
     for (const agent of agents)
       await agent.until("findings arrive", async () => (await outcome(agent, "acknowledged")) >= before.gaps);
 
+    const sending = network.send(...words("--seconds 34 --flows 200 --kind esp --loss 0.002 --pps 20000"));
+    await sleep(1500);
+    // Hung first: what is on its way then is never acknowledged.
+    nats.freeze();
+    await sleep(1000);
     await nats.kill();
-    const [away] = await Promise.all([
-      network.send(...words("--seconds 29 --flows 200 --kind esp --loss 0.002 --pps 20000")),
-      sleep(30_000),
-    ]);
-    expect(away.gaps).toBeGreaterThan(600);
+    await sleep(29_000);
     for (const agent of agents) expect(await agent.metric("tapline_bus_connected")).toBe(0);
     await nats.up();
+    const away = await sending;
+    expect(away.gaps).toBeGreaterThan(600);
     const gaps = before.gaps + away.gaps;
+    const total = before.sent + away.sent;
     for (const agent of agents) {
       await connected(agent);
-      await agent.until("they arrive", async () => (await agent.metric("tapline_bus_waiting_findings")) === 0, 20);
-      expect(await agent.metric('tapline_sensor_seen_packets_total{interface="far"}')).toBe(before.sent + away.sent);
+      const seen = (): Promise<number> => agent.metric('tapline_sensor_seen_packets_total{interface="far"}');
+      await agent.until("all is seen", async () => (await seen()) === total);
+      await agent.until("all is told", async () => (await outcome(agent, "accepted")) >= gaps);
+      await agent.until("all arrives", async () => (await agent.metric("tapline_bus_waiting_findings")) === 0, 20);
       expect(await agent.metric('tapline_sensor_ring_dropped_packets_total{interface="far"}')).toBe(0);
       expect(await outcome(agent, "accepted")).toBe(gaps + conditionsOf(agent));
     }
@@ -68,7 +74,7 @@ describe("an agent without NATS", { timeout: 120_000 }, () => {
     // Everything that is not in the stream overflowed.
     const stored = storedBy("narrow").flatMap(({ findings }) => findings).length;
     const overflowed = gaps + conditionsOf(narrow) - stored;
-    expect(overflowed).toBeGreaterThan(away.gaps - 320);
+    expect(overflowed).toBeGreaterThan(away.gaps / 2);
     expect(await outcome(narrow, "overflowed")).toBe(overflowed);
     expect(await outcome(narrow, "acknowledged")).toBe(stored);
     expect(storedBy("narrow").at(-1)?.overflowed).toBe(overflowed);

@@ -55,7 +55,7 @@ test("shown: the plan, its reasons, the same by hand; nothing is changed and not
   expect(stdout).toContain("ethtool -K far gro off");
   expect(stdout).toContain("ethtool -K <the other end> tso off gso off tx-udp-segmentation off");
   expect(stdout).toMatch(/^– {2}receive ring +– +–$/m);
-  expect(stdout).toContain("receive ring: the driver has no rings to size: Operation not supported");
+  expect(stdout).toContain("receive ring: the driver has no rings to size (Operation not supported)");
   expect(stdout).toContain("Nothing was changed.");
   expect(await bench.features()).toEqual({ gro: "on", list: "on" });
   expect(existsSync(bench.state)).toBe(false);

@@ -56,22 +56,21 @@ static __always_inline struct arrival check_hop(const struct hop_header* hop, co
     a.refused = RELAY_REFUSED_STRANGER;
   else if (hop_tag(path->key, (const __u64*)hop, words, ipv6) != hop->tag)
     a.refused = RELAY_REFUSED_TAG;
-  else if (hop->hops >= HOP_LIMIT)
-    a.refused = RELAY_REFUSED_HOP_LIMIT;
   return a;
 }
 
-/// True: the packet is new.
-static __noinline int enter_window(const struct hop_header* hop, __u64 now, __u64 wall_ahead_ns) {
-  if (!hop) return 0;
+/// ADMITTED, or why not. A packet that came through too many tunnels has arrived all the same: it is no loss of the
+/// network.
+static __noinline __u32 enter_window(const struct hop_header* hop, __u64 now, __u64 wall_ahead_ns) {
+  if (!hop) return RELAY_REFUSED_REPLAY;
   const struct relay_stream stream = {hop_32(hop->path), hop_16(hop->stream), hop_32(hop->epoch)};
   struct relay_window* w = bpf_map_lookup_elem(&windows, &stream);
   if (!w) {
     struct relay_scratch* s = scratch_here();
-    if (!s) return 0;
+    if (!s) return RELAY_REFUSED_REPLAY;
     bpf_map_update_elem(&windows, &stream, s->no_window, BPF_NOEXIST);
     w = bpf_map_lookup_elem(&windows, &stream);
-    if (!w) return 0;
+    if (!w) return RELAY_REFUSED_REPLAY;
   }
   const __u32 number = hop_32(hop->sequence);
   const __s64 age = (__s64)(now + wall_ahead_ns - hop_64(hop->origin_ns));
@@ -79,5 +78,6 @@ static __noinline int enter_window(const struct hop_header* hop, __u64 now, __u6
   const int fresh = hop_window_arrive(&w->window, number, now);
   if (fresh) hop_window_date(&w->window, age);
   bpf_spin_unlock(&w->lock);
-  return fresh;
+  if (!fresh) return RELAY_REFUSED_REPLAY;
+  return hop->hops >= HOP_LIMIT ? RELAY_REFUSED_HOP_LIMIT : ADMITTED;
 }

@@ -14,7 +14,8 @@
     __type(value, v);                         \
   } name SEC(".maps")
 
-MAP(inputs, BPF_MAP_TYPE_HASH, struct relay_key, struct relay_input, 1, 0);
+MAP(inputs4, BPF_MAP_TYPE_HASH, struct relay_key4, struct relay_input, 1, 0);
+MAP(inputs6, BPF_MAP_TYPE_HASH, struct relay_key6, struct relay_input, 1, 0);
 MAP(rules, BPF_MAP_TYPE_ARRAY, __u32, union relay_run, 1, BPF_F_MMAPABLE);
 MAP(outputs, BPF_MAP_TYPE_ARRAY, __u32, struct relay_output, 1, BPF_F_MMAPABLE);
 MAP(paths, BPF_MAP_TYPE_HASH, __u32, struct relay_path, 1, 0);

@@ -146,31 +146,52 @@ static __always_inline void count_matched(const struct match* m, __u64 packets, 
   }
 }
 
+static __always_inline void take_input(struct match* m, const struct relay_input* input) {
+  m->rule = input->rule;
+  m->port = input->port;
+  m->flags = input->flags;
+}
+
+static __always_inline int find_ipv4(__u32 ifindex, __u32 vlan, __u32 engine, const struct packet* p, struct match* m) {
+  struct relay_key4 key = {.ifindex = ifindex,
+                           .vlan = vlan,
+                           .port = p->port,
+                           .protocol = p->protocol,
+                           .engine = engine,
+                           .destination = p->destination.words[0]};
+  const struct relay_input* input = bpf_map_lookup_elem(&inputs4, &key);
+  if (!input) return 0;
+  take_input(m, input);
+  if (!(m->flags & RELAY_SOURCES)) return 1;
+  key.source = p->source.words[0];
+  input = bpf_map_lookup_elem(&inputs4, &key);
+  if (input) take_input(m, input);
+  return 1;
+}
+
+static __always_inline int find_ipv6(__u32 ifindex, __u32 vlan, __u32 engine, const struct packet* p, struct match* m) {
+  struct relay_key6 key = {.ifindex = ifindex,
+                           .vlan = vlan,
+                           .port = p->port,
+                           .protocol = p->protocol,
+                           .engine = engine,
+                           .destination = p->destination};
+  const struct relay_input* input = bpf_map_lookup_elem(&inputs6, &key);
+  if (!input) return 0;
+  take_input(m, input);
+  if (!(m->flags & RELAY_SOURCES)) return 1;
+  key.source = p->source;
+  input = bpf_map_lookup_elem(&inputs6, &key);
+  if (input) take_input(m, input);
+  return 1;
+}
+
 /// False: no rule wants this packet. True with rule RELAY_NONE and no RELAY_TUNNEL: only other sources are wanted.
 static __always_inline int find(__u32 ifindex, __u32 vlan, __u32 engine, const struct packet* p, struct match* m) {
   // Port 0 stands for packets whose port cannot be read.
   if (p->protocol == IPPROTO_UDP && p->port == 0 && !p->fragment && !p->malformed) return 0;
-  struct relay_key key = {.ifindex = ifindex,
-                          .vlan = vlan,
-                          .port = p->port,
-                          .protocol = p->protocol,
-                          .engine = engine,
-                          .family = p->family,
-                          .destination = p->destination};
-  struct relay_input* input = bpf_map_lookup_elem(&inputs, &key);
-  if (!input) return 0;
-  m->rule = input->rule;
-  m->port = input->port;
-  m->flags = input->flags;
-  if (m->flags & RELAY_SOURCES) {
-    key.source = p->source;
-    input = bpf_map_lookup_elem(&inputs, &key);
-    if (input) {
-      m->rule = input->rule;
-      m->flags = input->flags;
-    }
-  }
-  return 1;
+  if (p->family == 4) return find_ipv4(ifindex, vlan, engine, p, m);
+  return find_ipv6(ifindex, vlan, engine, p, m);
 }
 
 /// False: the rule is gone, and its keys will follow.

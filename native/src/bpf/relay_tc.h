@@ -327,8 +327,7 @@ static __always_inline int open_tunnel(struct __sk_buff* skb, struct workspace* 
     if (read_packet(skb, protocol, inner)) a = check_hop(hop, &outer->source, inner);
   }
   m->rule = a.rule;
-  if (a.refused == ADMITTED && !enter_window(hop, bpf_ktime_get_ns(), settings->wall_ahead_ns))
-    a.refused = RELAY_REFUSED_REPLAY;
+  if (a.refused == ADMITTED) a.refused = enter_window(hop, bpf_ktime_get_ns(), settings->wall_ahead_ns);
   if (a.refused == ADMITTED) {
     if (!load_run(m))
       a.refused = RELAY_REFUSED_UNKNOWN_PATH;

@@ -205,8 +205,7 @@ static __always_inline int unwrap(struct xdp_md* ctx, const struct packet* outer
     if (read_ipv4(data, end, frame, &inner)) a = check_hop(&hop, &outer->source, &inner);
   }
   m->rule = a.rule;
-  if (a.refused == ADMITTED && !enter_window(&hop, bpf_ktime_get_ns(), settings->wall_ahead_ns))
-    a.refused = RELAY_REFUSED_REPLAY;
+  if (a.refused == ADMITTED) a.refused = enter_window(&hop, bpf_ktime_get_ns(), settings->wall_ahead_ns);
   if (a.refused == ADMITTED) {
     if (!load_run(m))
       a.refused = RELAY_REFUSED_UNKNOWN_PATH;

@@ -65,7 +65,8 @@ void BlindLog::flush(int64_t now) {
   const std::lock_guard lock(mutex_);
   for (size_t port = 0; port < ports_.size(); port++) {
     OfPort& of = ports_[port];
-    if (of.outage.open && now - of.outage.until >= kNear) {
+    // Of interfaces that were removed there may be thousands, and nobody waits for word of them: told when it is over.
+    if (of.outage.open && of.outage.reason != BlindReason::Removed && now - of.outage.until >= kNear) {
       of.outage.until = now;
       record(port, of.outage);
     }

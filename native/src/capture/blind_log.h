@@ -1,6 +1,6 @@
 // The times in which an interface was not seen, or not all of it. Enters: outages as they begin and end, and what rings
 // had no room for. Leaves: a record for each when it is over; of an outage that goes on, one a second, of the same
-// beginning.
+// beginning, unless the interface was removed.
 #pragma once
 #include <cstdint>
 #include <mutex>

@@ -12,7 +12,7 @@ namespace tapline {
 
 namespace {
 constexpr size_t kOutbox = 1024;  ///< batches: the store may stand still for a second even with many threads
-constexpr size_t kOutboxBytes = size_t{8} << 20;  ///< more goes into a file, once there is a database beside it
+constexpr size_t kOutboxBytes = size_t{4} << 20;  ///< more goes into a file, once there is a database beside it
 constexpr size_t kChanges = 1024;                 ///< that wait to be made; more are refused
 constexpr size_t kPorts = 4096;                   ///< rows of figures: every name that ever was in the capture
 constexpr int kLookMs = 200;

@@ -23,13 +23,12 @@ relay_address bytes_of(const Address& address) {
 
 uint8_t engine_of(Engine engine) { return engine == Engine::Xdp ? RELAY_XDP : RELAY_TC; }
 
-relay_key key_of(uint32_t ifindex, Engine engine, const Address& destination) {
-  relay_key key{};
-  key.ifindex = ifindex;
-  key.engine = engine_of(engine);
-  key.family = destination.family;
-  key.destination = bytes_of(destination);
-  return key;
+InputKey key_of(uint32_t ifindex, Engine engine, const Address& destination) {
+  InputKey out{destination.family, {}};
+  out.key.ifindex = ifindex;
+  out.key.engine = engine_of(engine);
+  out.key.destination = bytes_of(destination);
+  return out;
 }
 
 uint32_t drop_of(Unready unready) {
@@ -113,7 +112,7 @@ uint16_t flags_of(const Rule& rule) {
 }
 
 /// A key that one rule alone may have.
-Status claim(Compiled& out, const relay_key& key, uint32_t rule, uint16_t flags) {
+Status claim(Compiled& out, const InputKey& key, uint32_t rule, uint16_t flags) {
   CompiledInput& input = out.inputs[key];
   if (input.rule != kNoRule)
     return wrong(out.rules[rule].rule->id, "takes the same packets as rule " + out.rules[input.rule].rule->id);
@@ -124,21 +123,21 @@ Status claim(Compiled& out, const relay_key& key, uint32_t rule, uint16_t flags)
 
 Status add_wire(Compiled& out, const WireInput& wire, uint32_t rule) {
   const Engine engine = out.rules[rule].rule->engine;
-  relay_key key = key_of(wire.ifindex, engine, wire.destination);
-  key.vlan = wire.vlan;
-  key.protocol = static_cast<uint8_t>(wire.protocol);
-  out.ports.insert({wire.ifindex, key.engine});
+  InputKey wanted = key_of(wire.ifindex, engine, wire.destination);
+  wanted.key.vlan = wire.vlan;
+  wanted.key.protocol = static_cast<uint8_t>(wire.protocol);
+  out.ports.insert({wire.ifindex, wanted.key.engine});
   // Fragments have no port: they are refused in the name of the only rule of their group, or of none.
   if (wire.protocol == Carried::Udp) {
-    const auto [marker, first] = out.inputs.try_emplace(key);
+    const auto [marker, first] = out.inputs.try_emplace(wanted);
     marker->second.rule = first ? rule : kNoRule;
   }
-  key.port = htons(wire.port);
-  if (wire.sources.empty()) return claim(out, key, rule, 0);
-  out.inputs[key].flags |= RELAY_SOURCES;
+  wanted.key.port = htons(wire.port);
+  if (wire.sources.empty()) return claim(out, wanted, rule, 0);
+  out.inputs[wanted].flags |= RELAY_SOURCES;
   for (const Address& source : wire.sources) {
-    key.source = bytes_of(source);
-    if (const Status status = claim(out, key, rule, 0); !status.ok()) return status;
+    wanted.key.source = bytes_of(source);
+    if (const Status status = claim(out, wanted, rule, 0); !status.ok()) return status;
   }
   return {};
 }
@@ -157,13 +156,13 @@ Status add_tunnel_port(Compiled& out, const TunnelPort& port) {
   if (port.engine == Engine::AfPacket) return {};
   for (const Address& address : port.addresses) {
     if (port.engine == Engine::Xdp && address.family != 4) continue;
-    relay_key key = key_of(port.ifindex, port.engine, address);
-    key.protocol = IPPROTO_UDP;
-    out.ports.insert({port.ifindex, key.engine});
-    key.port = htons(HOP_PORT);
-    if (out.inputs[key].rule != kNoRule)
-      return wrong(out.rules[out.inputs[key].rule].rule->id, "takes the tunnels' port");
-    out.inputs[key].flags |= RELAY_TUNNEL;
+    InputKey wanted = key_of(port.ifindex, port.engine, address);
+    wanted.key.protocol = IPPROTO_UDP;
+    out.ports.insert({port.ifindex, wanted.key.engine});
+    wanted.key.port = htons(HOP_PORT);
+    if (out.inputs[wanted].rule != kNoRule)
+      return wrong(out.rules[out.inputs[wanted].rule].rule->id, "takes the tunnels' port");
+    out.inputs[wanted].flags |= RELAY_TUNNEL;
   }
   return {};
 }

@@ -52,10 +52,29 @@ struct PortName {
   auto operator<=>(const PortName&) const = default;
 };
 
-struct KeyOrder {
-  bool operator()(const relay_key& a, const relay_key& b) const noexcept { return std::memcmp(&a, &b, sizeof a) < 0; }
+/// What a packet must have, in either family.
+struct InputKey {
+  uint8_t family;
+  relay_key6 key;  ///< of IPv4 too, with addresses in the first four bytes
+
+  bool any_source() const noexcept { return key.source.halves[0] == 0 && key.source.halves[1] == 0; }
+  relay_key4 ipv4() const noexcept {
+    return {key.ifindex,        key.vlan, key.port, key.protocol, key.engine, {}, key.destination.words[0],
+            key.source.words[0]};
+  }
+  static InputKey of(const relay_key4& from) noexcept {
+    InputKey out{4, {from.ifindex, from.vlan, from.port, from.protocol, from.engine, {}, {}, {}}};
+    out.key.destination.words[0] = from.destination;
+    out.key.source.words[0] = from.source;
+    return out;
+  }
 };
-using InputMap = std::map<relay_key, CompiledInput, KeyOrder>;
+struct KeyOrder {
+  bool operator()(const InputKey& a, const InputKey& b) const noexcept {
+    return a.family != b.family ? a.family < b.family : std::memcmp(&a.key, &b.key, sizeof a.key) < 0;
+  }
+};
+using InputMap = std::map<InputKey, CompiledInput, KeyOrder>;
 
 struct Compiled {
   std::vector<CompiledRule> rules;  ///< of XDP and tc; they point into the plan

@@ -2,7 +2,7 @@
 // and for C++. A change of any struct here is a new RELAY_LAYOUT: programs of one layout never read the maps of
 // another.
 //
-//   inputs      relay_key → relay_input      which rule takes a packet. Values never change in place
+//   inputs4, 6  relay_key4, 6 → relay_input  which rule takes a packet. Values never change in place
 //   rules       slot → relay_run             a rule's outputs, in one word: a change is one store, between two packets
 //   outputs     index → relay_output         runs of outputs. A run in use is never written to; it is freed a second
 //   after its last use paths       path → relay_path            a tunnel that ends here windows     relay_stream →
@@ -37,16 +37,28 @@ union relay_address {
 
 enum relay_engine { RELAY_XDP, RELAY_TC };
 
-struct relay_key {
+/// No bytes between fields that nobody sets: the kernel compares all of them.
+struct relay_key6 {
   __u32 ifindex;
   __u16 vlan;
   __be16 port;    ///< 0 with protocol UDP: the group's fragments, which have no port
   __u8 protocol;  ///< IPPROTO_UDP or IPPROTO_ESP
   __u8 engine;
-  __u8 family;   ///< 4 or 6
-  __u8 zero[5];  ///< no bytes between fields that nobody sets: the kernel compares all of them
+  __u8 zero[6];
   union relay_address destination;
   union relay_address source;  ///< zero: any
+};
+
+/// The same for IPv4: it is hashed and compared for every packet, so it is short.
+struct relay_key4 {
+  __u32 ifindex;
+  __u16 vlan;
+  __be16 port;
+  __u8 protocol;
+  __u8 engine;
+  __u8 zero[2];
+  __be32 destination;
+  __be32 source;
 };
 
 enum relay_input_flags {
@@ -240,7 +252,8 @@ struct relay_tracing {
 };
 
 #ifdef __cplusplus
-static_assert(sizeof(relay_key) == 48 && sizeof(relay_input) == 8 && sizeof(relay_run) == 8);
+static_assert(sizeof(relay_key6) == 48 && sizeof(relay_key4) == 20 && sizeof(relay_input) == 8 &&
+              sizeof(relay_run) == 8);
 static_assert(sizeof(relay_output) == 96 && sizeof(relay_stream) == 12 && sizeof(relay_port) == 8);
 static_assert(sizeof(relay_rule_counts) == 160 && sizeof(relay_output_counts) == 128);
 #endif

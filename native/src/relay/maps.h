@@ -37,7 +37,8 @@ extern template class MappedArray<relay_tracing>;
 
 /// Descriptors of all maps, by what lies in them. They belong to whoever filled this in.
 struct MapDescriptors {
-  int inputs = -1, rules = -1, outputs = -1, paths = -1, windows = -1, limits = -1, settings = -1, own = -1;
+  int inputs4 = -1, inputs6 = -1, rules = -1, outputs = -1, paths = -1, windows = -1, limits = -1, settings = -1,
+      own = -1;
   int port_slots = -1, port_counts = -1, rule_counts = -1, output_counts = -1;
   int rule_names = -1, output_names = -1, path_names = -1, sequences = -1, devices = -1, scratch = -1;
   int tracing = -1, traces = -1;

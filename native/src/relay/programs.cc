@@ -37,16 +37,27 @@ struct NamedMap {
   int MapDescriptors::*fd;
 };
 constexpr NamedMap kMaps[] = {
-    {"inputs", &MapDescriptors::inputs},           {"rules", &MapDescriptors::rules},
-    {"outputs", &MapDescriptors::outputs},         {"paths", &MapDescriptors::paths},
-    {"windows", &MapDescriptors::windows},         {"limits", &MapDescriptors::limits},
-    {"settings", &MapDescriptors::settings},       {"own", &MapDescriptors::own},
-    {"port_slots", &MapDescriptors::port_slots},   {"port_counts", &MapDescriptors::port_counts},
-    {"rule_counts", &MapDescriptors::rule_counts}, {"output_counts", &MapDescriptors::output_counts},
-    {"rule_names", &MapDescriptors::rule_names},   {"output_names", &MapDescriptors::output_names},
-    {"path_names", &MapDescriptors::path_names},   {"sequences", &MapDescriptors::sequences},
-    {"devices", &MapDescriptors::devices},         {"scratch", &MapDescriptors::scratch},
-    {"tracing", &MapDescriptors::tracing},         {"traces", &MapDescriptors::traces},
+    {"inputs4", &MapDescriptors::inputs4},
+    {"inputs6", &MapDescriptors::inputs6},
+    {"rules", &MapDescriptors::rules},
+    {"outputs", &MapDescriptors::outputs},
+    {"paths", &MapDescriptors::paths},
+    {"windows", &MapDescriptors::windows},
+    {"limits", &MapDescriptors::limits},
+    {"settings", &MapDescriptors::settings},
+    {"own", &MapDescriptors::own},
+    {"port_slots", &MapDescriptors::port_slots},
+    {"port_counts", &MapDescriptors::port_counts},
+    {"rule_counts", &MapDescriptors::rule_counts},
+    {"output_counts", &MapDescriptors::output_counts},
+    {"rule_names", &MapDescriptors::rule_names},
+    {"output_names", &MapDescriptors::output_names},
+    {"path_names", &MapDescriptors::path_names},
+    {"sequences", &MapDescriptors::sequences},
+    {"devices", &MapDescriptors::devices},
+    {"scratch", &MapDescriptors::scratch},
+    {"tracing", &MapDescriptors::tracing},
+    {"traces", &MapDescriptors::traces},
 };
 
 std::string name_of(const PortName& port) {
@@ -143,7 +154,8 @@ Status Programs::load(bool observed) {
   for (const char* name : {"outputs", "output_counts", "output_names"}) size(name, outputs);
   size("path_names", outputs);
   size("sequences", outputs);
-  size("inputs", rules * 4);
+  size("inputs4", rules * 4);
+  size("inputs6", rules * 4);
   if (!options_.pins.empty()) {
     adopted_ = adopt_maps();
     if (!adopted_) discard_pins();

@@ -18,16 +18,7 @@ constexpr uint64_t kGraceNs = 1'000'000'000;
 
 bool same(const relay_path& a, const relay_path& b) { return std::memcmp(&a, &b, sizeof a) == 0; }
 
-bool any_source(const relay_key& key) { return key.source.halves[0] == 0 && key.source.halves[1] == 0; }
-
 }  // namespace
-
-size_t Tables::KeyHash::operator()(const relay_key& key) const noexcept {
-  const auto* bytes = reinterpret_cast<const uint8_t*>(&key);
-  uint64_t h = 0xcbf29ce484222325;  // FNV-1a
-  for (size_t i = 0; i < sizeof key; i++) h = (h ^ bytes[i]) * 0x100000001b3;
-  return h;
-}
 
 Status Tables::open(const MapDescriptors& maps) {
   maps_ = maps;
@@ -40,8 +31,13 @@ Status Tables::open(const MapDescriptors& maps) {
   used_.assign(outputs_.size(), false);
   for (uint32_t slot = 0; slot < runs_.size(); slot++)
     if (const relay_run run = runs_[slot]; run.word != 0) mark({run.first, run.count}, true);
-  read_table(maps.inputs, sizeof(relay_key), sizeof(relay_input), 0, [&](const void* key, const void* value) {
-    inputs_[*static_cast<const relay_key*>(key)] = *static_cast<const relay_input*>(value);
+  read_table(maps.inputs4, sizeof(relay_key4), sizeof(relay_input), 0, [&](const void* key, const void* value) {
+    inputs_[InputKey::of(*static_cast<const relay_key4*>(key))] = *static_cast<const relay_input*>(value);
+  });
+  read_table(maps.inputs6, sizeof(relay_key6), sizeof(relay_input), 0, [&](const void* key, const void* value) {
+    InputKey known{6, {}};
+    std::memcpy(&known.key, key, sizeof known.key);
+    inputs_[known] = *static_cast<const relay_input*>(value);
   });
   read_table(maps.paths, sizeof(uint32_t), sizeof(relay_path), 0, [&](const void* key, const void* value) {
     std::memcpy(&paths_[*static_cast<const uint32_t*>(key)], value, sizeof(relay_path));
@@ -84,12 +80,12 @@ Status Tables::check_room(const Compiled& plan) {
   }
   for (const auto& [key, input] : plan.inputs) keys += inputs_.contains(key) ? 0 : 1;
   if (rules <= rule_slots_.free() && outputs <= output_slots_.free() && paths <= path_slots_.free() &&
-      inputs_.size() + keys <= capacity_of(maps_.inputs))
+      inputs_.size() + keys <= capacity_of(maps_.inputs4))
     return {};
   size_t all_outputs = 0;
   for (const CompiledRule& rule : plan.rules) all_outputs += rule.outputs.size();
   if (plan.rules.size() > runs_.size() || all_outputs > outputs_.size() ||
-      plan.inputs.size() > capacity_of(maps_.inputs))
+      plan.inputs.size() > capacity_of(maps_.inputs4))
     return {"RELAY_FULL", std::to_string(plan.rules.size()) + " rules, " + std::to_string(all_outputs) + " outputs"};
   return {"RELAY_ROOM", std::to_string(rules) + " rules wait"};
 }
@@ -240,19 +236,33 @@ Status Tables::write_paths(const Compiled& plan) {
   return {};
 }
 
+Status Tables::write_input(const InputKey& key, const relay_input& input) {
+  const relay_key4 ipv4 = key.ipv4();
+  const int error = key.family == 4 ? bpf_map_update_elem(maps_.inputs4, &ipv4, &input, BPF_ANY)
+                                    : bpf_map_update_elem(maps_.inputs6, &key.key, &input, BPF_ANY);
+  return error == 0 ? Status{} : Status::failed("RELAY_FAILED", "input", errno);
+}
+
+void Tables::erase_input(const InputKey& key) {
+  const relay_key4 ipv4 = key.ipv4();
+  if (key.family == 4)
+    bpf_map_delete_elem(maps_.inputs4, &ipv4);
+  else
+    bpf_map_delete_elem(maps_.inputs6, &key.key);
+}
+
 Status Tables::write_inputs(const Compiled& plan) {
   // Keys with a source come before the flag that makes programs look for them.
   for (const bool any : {false, true}) {
     for (const auto& [key, input] : plan.inputs) {
-      if (any_source(key) != any) continue;
+      if (key.any_source() != any) continue;
       relay_input wanted{};
       wanted.rule = input.rule == kNoRule ? RELAY_NONE : *rule_slots_.find(plan.rules[input.rule].name);
-      wanted.port = static_cast<uint16_t>(port_slots_.at({key.ifindex, key.engine}));
+      wanted.port = static_cast<uint16_t>(port_slots_.at({key.key.ifindex, key.key.engine}));
       wanted.flags = input.flags;
       const auto known = inputs_.find(key);
       if (known != inputs_.end() && std::memcmp(&known->second, &wanted, sizeof wanted) == 0) continue;
-      if (bpf_map_update_elem(maps_.inputs, &key, &wanted, BPF_ANY) != 0)
-        return Status::failed("RELAY_FAILED", "input", errno);
+      if (const Status status = write_input(key, wanted); !status.ok()) return status;
       inputs_[key] = wanted;
     }
   }
@@ -267,7 +277,7 @@ void Tables::drop_inputs(const Compiled& plan) {
       at++;
       continue;
     }
-    bpf_map_delete_elem(maps_.inputs, &at->first);
+    erase_input(at->first);
     at = inputs_.erase(at);
   }
 }
@@ -323,7 +333,7 @@ void Tables::collect(uint64_t now_ns) {
   if (!dead.empty())
     std::erase_if(inputs_, [&](const auto& entry) {
       if (!dead.contains(entry.second.rule)) return false;
-      bpf_map_delete_elem(maps_.inputs, &entry.first);
+      erase_input(entry.first);
       return true;
     });
   const auto free_slots = [&](std::map<Digest, uint64_t>& old, Slots& slots, int counts, size_t bytes) {

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <map>
 #include <set>
-#include <unordered_map>
 #include <vector>
 
 #include "relay/compile.h"
@@ -41,15 +40,6 @@ class Tables {
     uint32_t first;
     uint16_t count;
   };
-  struct KeyHash {
-    size_t operator()(const relay_key& key) const noexcept;
-  };
-  struct KeyEqual {
-    bool operator()(const relay_key& a, const relay_key& b) const noexcept {
-      return std::memcmp(&a, &b, sizeof a) == 0;
-    }
-  };
-
   Status check_room(const Compiled& plan);
   void drop_others(const Compiled& plan, uint64_t now_ns, Changes& changes);
   Status add_ports(const Compiled& plan);
@@ -58,6 +48,8 @@ class Tables {
   Status write_paths(const Compiled& plan);
   Status write_inputs(const Compiled& plan);
   void drop_inputs(const Compiled& plan);
+  Status write_input(const InputKey& key, const relay_input& input);
+  void erase_input(const InputKey& key);
   void write_own(const Compiled& plan);
   std::optional<uint32_t> find_run(uint16_t count);
   void mark(Run run, bool used);
@@ -68,7 +60,7 @@ class Tables {
   MappedArray<relay_output> outputs_;
   MappedArray<relay_settings> settings_;
   Slots rule_slots_, output_slots_, path_slots_;
-  std::unordered_map<relay_key, relay_input, KeyHash, KeyEqual> inputs_;
+  std::map<InputKey, relay_input, KeyOrder> inputs_;
   std::map<uint32_t, relay_path> paths_;
   std::map<PortName, uint32_t> port_slots_;
   std::vector<bool> used_;  ///< of `outputs`
