@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { RelayPlan } from "#native/relay.ts";
 import { openRelayWorker, type WorkerFiles, workerProgram } from "#native/relay-worker.ts";
 import type { Log } from "#process/log.ts";
+import { OwnStack } from "./own-stack.ts";
 
 export interface WorkerSettings {
   /** holds a folder for each worker; on a file system in memory */
@@ -35,6 +36,7 @@ export class Worker {
   readonly files: WorkerFiles;
   readonly #folder: string;
   readonly #settings: WorkerSettings;
+  readonly #stack: OwnStack;
   #child: ChildProcess | undefined;
   #timer: NodeJS.Timeout | undefined;
   #pauseMs = firstPauseMs;
@@ -46,6 +48,7 @@ export class Worker {
   constructor(ifindex: number, settings: WorkerSettings) {
     this.ifindex = ifindex;
     this.#settings = settings;
+    this.#stack = new OwnStack(ifindex, settings.log);
     this.#folder = join(settings.folder, String(ifindex));
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
     this.files = openRelayWorker({
@@ -59,6 +62,7 @@ export class Worker {
 
   apply(plan: RelayPlan): void {
     this.files.apply(plan);
+    void this.#stack.follow(plan.rules);
     this.look();
   }
 
@@ -143,6 +147,7 @@ export class Worker {
       if (this.#settings.now() > until) signal(pid, "SIGKILL");
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
+    await this.#stack.remove();
     this.files.close();
     rmSync(this.#folder, { recursive: true, force: true });
   }

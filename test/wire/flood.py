@@ -1,4 +1,4 @@
-"""flood.py IFACE FRAME…: sends the frames, one after the other, until standard input ends; then says how many were sent.
+"""flood.py IFACE FRAMES PAUSE: sends the frames, 64 rounds and then a pause (seconds), until standard input ends; then says how many were sent.
 Enters: hexadecimal frames, a line each in the second argument. Leaves: "sent N"; always whole rounds."""
 
 import errno
@@ -21,6 +21,6 @@ while True:
                     if error.errno != errno.ENOBUFS:  # the wire did not take it: it was not sent
                         raise
             count += 1
-    if select.select([sys.stdin], [], [], 0)[0]:
+    if select.select([sys.stdin], [], [], float(sys.argv[3]))[0]:
         break
 print("sent", count)

@@ -10,8 +10,8 @@ import { accounted, bytes, frame, ip, output, plan, Plans, refused, WorkerEnd } 
 const group = ip("239.1.1.1");
 
 /** Numbered frames for as long as the work takes; how many were sent. */
-async function flooded<T>(lab: RelayLab, hex: string, work: () => Promise<T>): Promise<number> {
-  const child = lab.start("a", python, flood, "a0", hex);
+async function flooded<T>(lab: RelayLab, hex: string, work: () => Promise<T>, pauseSeconds = 0.004): Promise<number> {
+  const child = lab.start("a", python, flood, "a0", hex, String(pauseSeconds));
   child.stdin?.on("error", () => {}); // it ended by itself: its exit tells
   const lines: string[] = [];
   child.stdout?.setEncoding("utf8").on("data", (text: string) => lines.push(text));
@@ -45,7 +45,7 @@ describe("a relay worker's life", { timeout: 90_000 }, () => {
     const plans = await Plans.of(lab);
     const outputs = Array.from({ length: 8 }, (_, i) => ({ id: `o${i}`, destination: Uint8Array.of(239, 2, 2, i) }));
     await relay.tell({ do: "apply", plan: plan([plans.rule("r", group, 5001, outputs)]) });
-    const sent = await flooded(lab, frame({ payload: 1400 }), () => sleep(1500));
+    const sent = await flooded(lab, frame({ payload: 1400 }), () => sleep(1500), 0);
     const figures = await relay.after(sent);
     accounted(figures);
     const [port] = figures.ports;

@@ -253,6 +253,38 @@ describe("a relay worker", { timeout: 60_000 }, () => {
     expect(answers[0]).toMatchObject({ protocol: 1 });
   });
 
+  test("this node's own subscribers get a rule's packets only when it says so", async () => {
+    await using lab = await RelayLab.create();
+    await lab.in("b", "ip", "address", "add", "10.0.0.2/24", "dev", "b0");
+    await using relay = await WorkerEnd.start(lab, "b");
+    const plans = await Plans.of(lab);
+    const rules = [
+      plans.rule("taken", group, 5001, [{ destination: group }]),
+      plans.rule("shared", other, 5001, [{ destination: group }], { deliverLocal: true }),
+      ...["239.6.0.1", "239.6.0.2"].map((to) => {
+        const rule = plans.rule(to, ip(to), 5001, [{ destination: group }]);
+        return { ...rule, input: { ...rule.input, sources: [ip("10.0.0.1"), ip("10.0.0.9")] } };
+      }),
+      plans.rule("six", bytes(`ff05${"0".repeat(24)}0001`), 5001, [{ destination: group }]),
+    ];
+    await relay.tell({ do: "apply", plan: plan(rules) });
+    for (const joined of ["239.1.1.1", "239.2.2.2"])
+      await lab.in("b", "ip", "address", "add", `${joined}/32`, "dev", "b0", "autojoin");
+    const ruled = async (): Promise<string> => lab.in("b", "nft", "list", "ruleset");
+    for (let i = 0; i < 100 && !(await ruled()).includes("239.1.1.1"); i++) await sleep(50);
+    const delivered = async (): Promise<number> =>
+      Number(/^Ip: \d+ \d+ \d+ \d+ \d+ \d+ \d+ \d+ (\d+)/m.exec(await lab.in("b", "cat", "/proc/net/snmp"))?.[1]);
+    const before = await delivered();
+    await lab.send("a", "a0", [frame({}), frame({}), frame({ group: "239.2.2.2" }), frame({ port: 5002 })]);
+    const figures = await relay.after(4);
+    accounted(figures);
+    expect(output(figures, "taken").sent).toBe(2);
+    expect(output(figures, "shared").sent).toBe(1);
+    expect((await delivered()) - before).toBe(2); // the shared rule's, and the port that no rule has
+    await relay.tell({ do: "removeAll" });
+    expect(await ruled()).toBe("");
+  });
+
   test("limits: a burst, then the rate; a storm is cut off; both are named", async () => {
     await using lab = await RelayLab.create();
     await using relay = await WorkerEnd.start(lab, "b");
