@@ -69,7 +69,7 @@ class Bench {
     const told = (await agent.ask({ do: "stats" })) as { readonly rules: readonly RuleDetail[] };
     for (const output of told.rules.flatMap(({ outputs }) => outputs)) expect(output.residue).toBe(0);
     const named = Object.keys(lanes).map((name, i) => [name, report.lanes[i]] as const);
-    const refused = Object.entries(after).flatMap(([reason, count = 0]): [string, number][] => {
+    const refused = Object.entries(after).flatMap(([reason, count]): [string, number][] => {
       const more = count - (before[reason] ?? 0);
       return more === 0 ? [] : [[reason, more]];
     });
