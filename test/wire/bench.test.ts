@@ -62,6 +62,30 @@ test("a packet's cost is measured beside tcpdump's, and what each of them lost i
   expect(await traces()).toEqual(before);
 });
 
+interface Relayed {
+  readonly rates: readonly {
+    readonly name: string;
+    readonly rate: { readonly median: number };
+    readonly lost: number;
+  }[];
+  readonly targets: readonly { readonly name: string }[];
+}
+
+test("relays are measured beside the kernel's own, with what was lost", { timeout: 120_000 }, async () => {
+  const before = await traces();
+  const options = "bench relay --case xdp --seconds 1 --rounds 1 --json".split(" ");
+  const { stdout } = await run(tapline, options, { maxBuffer: 1 << 26 });
+  const { rates, targets } = JSON.parse(stdout) as Relayed;
+  expect(rates.map(({ name }) => name)).toEqual(["smcroute", "smcroute-rps", "xdp"]);
+  for (const { rate } of rates) {
+    expect(rate.median).toBeGreaterThan(1000);
+    expect(rate.median).toBeLessThan(10_000_000);
+  }
+  expect(rates.at(-1)?.lost).toBe(0);
+  expect(targets.map(({ name }) => name)).toEqual(["xdp: beside smcroute's best", "xdp: lost", "xdp: twice or wrong"]);
+  expect(await traces()).toEqual(before);
+});
+
 test.each([1, 2])(
   "interrupted by %i × Ctrl-C, it leaves no namespace, folder or process",
   { timeout: 60_000 },
