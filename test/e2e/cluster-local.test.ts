@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { nodes as askNodes } from "./cluster/apiserver.ts";
 import { members } from "./cluster/cgroups.ts";
 import { down } from "./cluster/down.ts";
@@ -18,6 +18,9 @@ import { fabric } from "./cluster/wiring.ts";
 import { conduct, conductor, eventually, Kubectl, type Said, say } from "./kubectl.ts";
 import { receive, send, watch } from "./multicast.ts";
 import { left, machine, traces } from "./traces.ts";
+
+// Each step has a time of its own; this one only ends what hangs.
+vi.setConfig({ testTimeout: 180_000 });
 
 const never = new AbortController().signal;
 const quiet = (): void => undefined;
