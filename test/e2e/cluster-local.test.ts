@@ -4,20 +4,31 @@ import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { nodes as askNodes } from "./cluster/apiserver.ts";
 import { members } from "./cluster/cgroups.ts";
 import { down } from "./cluster/down.ts";
 import { binFolder, instance, kubeconfigPath, logFolder } from "./cluster/instance.ts";
 import { Machine } from "./cluster/machine.ts";
 import { kubeletCommand } from "./cluster/node.ts";
-import { clusterPrograms, defaultKubernetes, kube, kubernetesVersions, provide, tools } from "./cluster/programs.ts";
+import {
+  clusterPrograms,
+  defaultKubernetes,
+  kube,
+  kubernetesVersions,
+  provide,
+  release,
+  tools,
+} from "./cluster/programs.ts";
 import { cpuSeconds, memoryMiB } from "./cluster/status.ts";
 import { prepare } from "./cluster/up.ts";
 import { fabric } from "./cluster/wiring.ts";
 import { conduct, conductor, eventually, Kubectl, type Said, say } from "./kubectl.ts";
 import { receive, send, watch } from "./multicast.ts";
 import { left, machine, traces } from "./traces.ts";
+
+// Each step has a time of its own; this one only ends what hangs.
+vi.setConfig({ testTimeout: 180_000 });
 
 const never = new AbortController().signal;
 const quiet = (): void => undefined;
@@ -242,12 +253,8 @@ test.each(tools.map((tool) => ({ name: tool.name, tool })))(
       { helm: ["version"], kubeconform: ["-v"], kwok: ["--version"], "nats-server": ["--version"] }[tool.name] ?? [];
     const said = await say(stdout.trim(), words);
     expect(said.code, said.stderr).toBe(0);
-    expect(`${said.stdout}${said.stderr}`).toContain(pinned(tool.pins));
+    expect(release(tool)).toMatch(/^v\d/);
+    expect(`${said.stdout}${said.stderr}`).toContain(release(tool).slice(1));
   },
   600_000,
 );
-
-const pinned = (name: string): string => {
-  const text = readFileSync(join(import.meta.dirname, "cluster/modules/tools", `${name}.mod`), "utf8");
-  return /^(?:require |\t)\S+ v([\d.]+)$/m.exec(text)?.[1] ?? "no version";
-};

@@ -2,11 +2,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { eventually, type Kubectl, type Manifest } from "./kubectl.ts";
 import { checkout } from "./cluster/instance.ts";
 import { node, pod, workload } from "./manifests.ts";
 import { type Stage, stage } from "./provider.ts";
+
+// Each step has a time of its own; this one only ends what hangs.
+vi.setConfig({ testTimeout: 180_000 });
 
 interface Pod {
   metadata: { name: string };

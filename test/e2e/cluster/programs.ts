@@ -83,6 +83,17 @@ const fromTools = (name: string, path: string, more: Partial<Program> = {}): Pro
   package: path,
   ...more,
 });
+/** One that says its version only when it is told so: `variable` holds it. */
+function toldItsVersion(program: Program, variable: string): Program {
+  return { ...program, linkerFlags: `-X ${variable}=${release(program)}` };
+}
+/** The version of the module that a tool's package lies in, as v4.3.1. */
+export function release(program: Program): string {
+  const pins = readFileSync(join(modules, program.module, `${program.pins}.mod`), "utf8");
+  const required = [...pins.matchAll(/^(?:require )?\s*(\S+) (v\S+)/gm)];
+  const [, , version] = required.find(([, path]) => `${program.package}/`.startsWith(`${path}/`)) ?? [];
+  return version ?? "";
+}
 /** No storage driver here but overlayfs; the others want C libraries. */
 const containerd = { pins: "containerd", tags: "no_btrfs,no_devmapper,no_zfs" };
 
@@ -96,8 +107,8 @@ export const clusterPrograms: readonly Program[] = [
 
 /** For tests and people: built when asked for by `npm run cluster -- tool NAME`. */
 export const tools: readonly Program[] = [
-  fromTools("helm", "helm.sh/helm/v4/cmd/helm"),
-  fromTools("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform"),
+  toldItsVersion(fromTools("helm", "helm.sh/helm/v4/cmd/helm"), "helm.sh/helm/v4/internal/version.version"),
+  toldItsVersion(fromTools("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform"), "main.version"),
   fromTools("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
   fromTools("nats-server", "github.com/nats-io/nats-server/v2"),
 ];
