@@ -128,7 +128,9 @@ describe.each(engines)("the engine %s", { timeout: 120_000 }, (engine) => {
     const sending = sendStream(rig, { packets, pps }, signal);
     await relay.churn(plans, 1000);
     await sending;
-    wholeStream(await sink.settled(packets), await relay.figures(), packets);
+    const figures = await relay.figures();
+    expect(figures.rules.find(({ id }) => id === "stream")).toMatchObject({ matched: packets });
+    wholeStream(await sink.settled(packets), figures, packets);
   });
 
   test("a changed output takes over between two packets: each goes one way, none both, none nowhere", async () => {
@@ -144,7 +146,9 @@ describe.each(engines)("the engine %s", { timeout: 120_000 }, (engine) => {
     const sending = sendStream(rig, { packets, pps }, signal);
     await relay.churn(plans, 1000);
     await sending;
-    wholeStream(await sink.settled(packets), await relay.figures(), packets);
+    const figures = await relay.figures();
+    expect(figures.rules.find(({ id }) => id === "stream")).toMatchObject({ matched: packets });
+    wholeStream(await sink.settled(packets), figures, packets);
   });
 
   test("kill -9 of its process, adoption, and new programs in place of the old: nothing is lost, and the counters go on", async () => {
