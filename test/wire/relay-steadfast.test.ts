@@ -51,12 +51,13 @@ class Stage implements Disposable {
     return this.agent.ask(request);
   }
 
-  async begin(): Promise<void> {
+  /** Not `moved`, each packet and its copies are taken by the sink before the next one comes: its ring is never full. */
+  async begin(moved = this.engine !== "AFPacket"): Promise<void> {
     this.#sink = await Sink.start(this.rig, { lanes: [{ address: group }], numbers });
     this.#agent = await RelayAgent.start(this.rig, "b", scratch.path, signal, { core: relayCores.other });
     await this.#agent.load([kept(this.engine)], signal);
     const how = this.engine === "XDP" ? "threaded" : "rps";
-    if (this.engine !== "AFPacket") this.rig.steer({ node: "b", interface: "b0", how, core: relayCores.other });
+    if (moved) this.rig.steer({ node: "b", interface: "b0", how, core: relayCores.other });
     await sleep(2000); // the switch knows by now who asks and who has joined
   }
 
@@ -121,7 +122,7 @@ test.each(["XDP", "TC", "AFPacket"] as const)("%s carries an untouched rule thro
 
 test("a rule whose own outputs change a hundred times sends each packet by the old ones or the new ones", async () => {
   using stage = new Stage("TC");
-  await stage.begin();
+  await stage.begin(false);
   const found = await stage.during(async () => {
     for (let i = 0; i < 100; i++) {
       const [out] = kept("TC")["to"] as [RuleText];
