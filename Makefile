@@ -4,7 +4,7 @@ FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check generate bench soak fuzz images clean
+.PHONY: help build run test check generate e2e bench soak fuzz images clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,10 @@ run: build ## a capture with known loss, analyzed, checked against the truth, se
 test: ## everything that can fail, ending with one line: N passed, N failed
 	@house/setup.sh test
 	@node house/test.ts
+
+e2e: ## a real Kubernetes on this machine, and the project's image on it; the first time it is built from its sources. Needs root
+	@house/setup.sh test
+	@node house/test.ts Kubernetes
 
 check: ## types, lint, format, unused code, import directions, generated files
 	@house/setup.sh check

@@ -14,6 +14,8 @@ interface Count {
 interface Suite {
   readonly name: string;
   readonly run: () => Count;
+  /** runs only when asked for by name */
+  readonly apart?: boolean;
 }
 
 // scapy is there (house/requirements.txt).
@@ -101,14 +103,14 @@ const suites: readonly Suite[] = [
   { name: "the bus, on a real nats-server", run: vitest("bus", "test/bus") },
   { name: "the machine: CPUs, interrupts, losses", run: vitest("host", "test/host", "--no-file-parallelism") },
   { name: "on the wire (network namespaces)", run: vitest("wire", "test/wire", "--no-file-parallelism") },
-  { name: "a real Kubernetes on this machine", run: vitest("e2e", "test/e2e", "--no-file-parallelism") },
+  { name: "a real Kubernetes on this machine", run: vitest("e2e", "test/e2e", "--no-file-parallelism"), apart: true },
   { name: "fuzzing, briefly", run: fuzzed },
   { name: "the README's commands", run: vitest("readme", "house/readme.test.ts") },
 ];
 
 const only = process.argv.slice(2);
 const counts = suites
-  .filter(({ name }) => only.length === 0 || only.some((part) => name.includes(part)))
+  .filter(({ name, apart }) => (only.length === 0 ? apart !== true : only.some((part) => name.includes(part))))
   .map(({ name, run }) => {
     console.log(`\n== ${name}`);
     const started = performance.now();
