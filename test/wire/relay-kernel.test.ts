@@ -133,24 +133,6 @@ describe.each(engines)("the engine %s", { timeout: 120_000 }, (engine) => {
     wholeStream(await sink.settled(packets), figures, packets);
   });
 
-  test("a changed output takes over between two packets: each goes one way, none both, none nowhere", async () => {
-    using rig = new RelayRig({ hops: 1 });
-    // One lane: two destinations, one series of numbers.
-    const sink = await Sink.start(rig, { lanes: [{ address: "239.1.1.1", count: 2 }], numbers: packets });
-    await using relay = await KernelEnd.start(startIn(rig, "b"));
-    const rules = new Rules(rig);
-    const plans = ["239.1.1.1", "239.1.1.2"].map((to) =>
-      plan([rules.rule(engine, "stream", ip(group), [rules.output("out", ip(to))])]),
-    );
-    await relay.apply(plan([rules.through(engine)]));
-    const sending = sendStream(rig, { packets, pps }, signal);
-    await relay.churn(plans, 1000);
-    await sending;
-    const figures = await relay.figures();
-    expect(figures.rules.find(({ id }) => id === "stream")).toMatchObject({ matched: packets });
-    wholeStream(await sink.settled(packets), figures, packets);
-  });
-
   test("kill -9 of its process, adoption, and new programs in place of the old: nothing is lost, and the counters go on", async () => {
     using pins = new Pins();
     using rig = new RelayRig({ hops: 1 });
