@@ -126,7 +126,7 @@ export class RelayRig implements Disposable {
     return started;
   }
 
-  /** Call it when whatever attaches XDP programs has done so: an interface has NAPI threads only then. Gives their pids. */
+  /** Gives the pids of NAPI threads. A veth has NAPI, and thus threads, by an XDP program or by GRO: here by GRO. */
   steer({ node, interface: name, how, core }: Steering): number[] {
     const write = (value: string, file: string): string =>
       this.said(node, "sh", "-c", `echo ${value} > /sys/class/net/${name}/${file}`);
@@ -135,12 +135,13 @@ export class RelayRig implements Disposable {
       return [];
     }
     const before = new Set(napiThreads(name));
+    this.said(node, "ethtool", "-K", name, "gro", "on");
     write("1", "threaded");
     const mine = napiThreads(name).filter((pid) => !before.has(pid));
     if (mine.length === 0)
       throw new TaplineError("BENCH_PROCESS_FAILED", {
         tool: "threaded NAPI",
-        detail: `${name} has no NAPI: no XDP program is attached`,
+        detail: `${name} has no NAPI`,
         command: `ip -n ${this.namespace(node)} link show ${name}`,
       });
     for (const pid of mine) taskset(pid, core);

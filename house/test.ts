@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { resolve } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { checks } from "./checks.ts";
 import { fuzz } from "./fuzz.ts";
 import { buildNative } from "./native.ts";
@@ -10,6 +11,8 @@ import { buildNative } from "./native.ts";
 interface Count {
   readonly passed: number;
   readonly failed: number;
+  /** what failed, a line each: told again at the end, since a log is read from there */
+  readonly failures?: readonly string[];
 }
 interface Suite {
   readonly name: string;
@@ -28,12 +31,16 @@ mkdirSync(results, { recursive: true });
 const sum = (counts: readonly Count[]): Count => ({
   passed: counts.reduce((total, { passed }) => total + passed, 0),
   failed: counts.reduce((total, { failed }) => total + failed, 0),
+  failures: counts.flatMap(({ failures }) => failures ?? []),
 });
 
 const report = (name: string, ok: boolean, output: string): Count => {
   console.log(`${ok ? "ok    " : "FAILED"} ${name}${ok ? "" : `\n${output}`}`);
-  return { passed: ok ? 1 : 0, failed: ok ? 0 : 1 };
+  return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, failures: ok ? [] : [name] };
 };
+
+/** The start of a message, on one line. */
+const start = (message: string): string => stripVTControlCharacters(message).replaceAll(/\s+/g, " ").slice(0, 300);
 
 const checked = (): Count =>
   sum(
@@ -64,7 +71,7 @@ interface VitestResult {
     name: string;
     status: string;
     message: string;
-    assertionResults: { status: string; fullName: string }[];
+    assertionResults: { status: string; fullName: string; failureMessages: string[] }[];
   }[];
 }
 const vitest =
@@ -85,11 +92,18 @@ const vitest =
       (file) => file.status === "failed" && file.assertionResults.length === 0,
     );
     const failed = result.numTotalTests - result.numPassedTests + unloaded.length;
-    for (const file of result.testResults)
-      for (const { status, fullName } of file.assertionResults)
-        if (status !== "passed" && status !== "failed")
-          console.log(`FAILED ${fullName}: ${status}, and a test may not be skipped here`);
-    return { passed: result.numPassedTests, failed: status !== 0 && failed === 0 ? 1 : failed };
+    const failures = [
+      ...unloaded.map(({ name, message }) => `${name}: ${start(message)}`),
+      ...result.testResults
+        .flatMap(({ assertionResults }) => assertionResults)
+        .filter(({ status }) => status !== "passed")
+        .map(({ status, fullName, failureMessages }) =>
+          status === "failed"
+            ? `${fullName}: ${start(failureMessages[0] ?? "")}`
+            : `${fullName}: ${status}, and a test may not be skipped here`,
+        ),
+    ];
+    return { passed: result.numPassedTests, failed: status !== 0 && failed === 0 ? 1 : failed, failures };
   };
 
 const fuzzed = (): Count => sum(fuzz(10, false).map(({ name, ok, output }) => report(name, ok, output)));
@@ -107,6 +121,10 @@ const suites: readonly Suite[] = [
   { name: "fuzzing, briefly", run: fuzzed },
   { name: "the README's commands", run: vitest("readme", "house/readme.test.ts") },
 ];
+
+/** What failed in a suite; of one that keeps no names, that it did. */
+const told = (suite: string, { failed, failures = [] }: Count): readonly string[] =>
+  failures.length > 0 || failed === 0 ? failures.map((failure) => `${suite}: ${failure}`) : [`${suite}: ${failed}`];
 
 const only = process.argv.slice(2);
 const counts = suites
@@ -127,8 +145,9 @@ const counts = suites
     }
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     console.log(`-- ${name}: ${count.passed} passed, ${count.failed} failed, ${seconds} s`);
-    return count;
+    return { ...count, failures: told(name, count) };
   });
-const { passed, failed } = sum(counts);
+const { passed, failed, failures } = sum(counts);
+for (const failure of failures ?? []) console.log(`FAILED ${failure}`);
 console.log(`\n${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1;

@@ -52,20 +52,27 @@ Plan plan_of(const Kind& kind, const std::vector<Rule>& rules, const Address& he
 
 const Address kNear4 = ip(192, 0, 2, 1), kFar4 = ip(192, 0, 2, 2), kNear6 = ip6(0x2001, 1), kFar6 = ip6(0x2001, 2);
 
-hop_header* hop_of(Bytes& wrapped, bool ipv6 = false) {
-  return reinterpret_cast<hop_header*>(wrapped.data() + 14 + (ipv6 ? 40 : 20) + 8);
+size_t hop_at(bool ipv6) { return 14 + (ipv6 ? 40 : 20) + 8; }
+hop_header hop_of(const Bytes& wrapped, bool ipv6 = false) {
+  hop_header hop;
+  std::memcpy(&hop, wrapped.data() + hop_at(ipv6), sizeof hop);
+  return hop;
+}
+template <class Change>
+void change(Bytes& wrapped, Change&& how) {
+  hop_header hop = hop_of(wrapped);
+  how(hop);
+  std::memcpy(wrapped.data() + hop_at(false), &hop, sizeof hop);
 }
 /// As its sender would have signed it.
 void sign(Bytes& wrapped, const PathKey& key = kKey) {
-  hop_header* hop = hop_of(wrapped);
+  const hop_header hop = hop_of(wrapped);
   __u64 words[2], addresses[4] = {}, head[3];
   std::memcpy(words, key.data(), 16);
-  std::memcpy(head, hop, 24);
-  std::memcpy(addresses, reinterpret_cast<uint8_t*>(hop + 1) + 12, 8);
-  const __u64 tag = hop_tag(words, head, addresses, 0);
-  std::memcpy(&hop->tag, &tag, 8);
+  std::memcpy(head, &hop, 24);
+  std::memcpy(addresses, wrapped.data() + hop_at(false) + sizeof hop + 12, 8);
+  change(wrapped, [&](hop_header& signed_hop) { signed_hop.tag = hop_tag(words, head, addresses, 0); });
 }
-void set32(__be32& field, uint32_t value) { field = hop_32(value); }
 
 void check_same(const Bytes& got, const Bytes& wanted) {
   INFO("got\n" << hex(got) << "\nwanted\n" << hex(wanted));
@@ -107,7 +114,7 @@ TEST_CASE("what goes into a tunnel comes out of it, whichever engine is at its e
                    wrapped.frame.begin() + static_cast<long>(14 + overhead + inner.size())),
              inner);
   Bytes outer = wrapped.frame;
-  const hop_header hop = *hop_of(outer, outer6);
+  const hop_header hop = hop_of(outer, outer6);
   CHECK(hop.version == 1);
   CHECK(hop.hops == 1);
   CHECK(hop_32(hop.path) == kPath);
@@ -151,7 +158,7 @@ TEST_CASE("a tunnel numbers its packets one by one, and the far end misses those
   std::set<uint32_t> streams;
   for (int i = 0; i < 60; i++) {
     Ran wrapped = run(a, kind.program, frame(Frame{}));
-    streams.insert(hop_of(wrapped.frame)->stream);
+    streams.insert(hop_of(wrapped.frame).stream);
     if (i % 5 == 3) continue;
     CHECK(run(b, kind.program, wrapped.frame).verdict == kind.sent);
     arrived++;
@@ -178,15 +185,26 @@ TEST_CASE("a tunnel packet that is not right ends here, and is counted under its
   Plan plan = plan_of(kind, {receiver(kind.engine, kNear4)}, kFar4);
   uint32_t reason = RELAY_REFUSED_TAG;
   bool known = true;
-  SECTION("a wrong tag") { hop_of(in)->tag ^= 1; }
-  SECTION("a changed time") { hop_of(in)->origin_ns ^= 1; }
+  SECTION("a wrong tag") {
+    change(in, [](hop_header& hop) { hop.tag ^= 1; });
+  }
+  SECTION("a changed time") {
+    change(in, [](hop_header& hop) { hop.origin_ns ^= 1; });
+  }
   SECTION("a changed inner source") { in[14 + 60 + 15] ^= 1; }
   SECTION("another key") { sign(in, PathKey{9}); }
-  SECTION("another version") { hop_of(in)->version = 2, sign(in), reason = RELAY_REFUSED_VERSION, known = false; }
-  SECTION("an unknown path") {
-    set32(hop_of(in)->path, 78), sign(in), reason = RELAY_REFUSED_UNKNOWN_PATH, known = false;
+  SECTION("another version") {
+    change(in, [](hop_header& hop) { hop.version = 2; });
+    sign(in), reason = RELAY_REFUSED_VERSION, known = false;
   }
-  SECTION("through 16 tunnels") { hop_of(in)->hops = 16, sign(in), reason = RELAY_REFUSED_HOP_LIMIT; }
+  SECTION("an unknown path") {
+    change(in, [](hop_header& hop) { hop.path = hop_32(78); });
+    sign(in), reason = RELAY_REFUSED_UNKNOWN_PATH, known = false;
+  }
+  SECTION("through 16 tunnels") {
+    change(in, [](hop_header& hop) { hop.hops = 16; });
+    sign(in), reason = RELAY_REFUSED_HOP_LIMIT;
+  }
   SECTION("a stranger") { in[14 + 15] ^= 1, reason = RELAY_REFUSED_STRANGER; }
   SECTION("cut off") {
     in.resize(14 + 28 + 20);

@@ -160,7 +160,7 @@ describe("a relay", { timeout: 120_000 }, () => {
     times.sort((a, b) => a - b);
     const [median = 0, most = 0] = [times[50], times[97]];
     console.log(`control socket under load: median ${median.toFixed(1)} ms, 98 of 100 within ${most.toFixed(1)} ms`);
-    expect(median).toBeLessThan(50);
+    expect(most).toBeLessThan(50);
     await agent.end("SIGTERM");
   });
 

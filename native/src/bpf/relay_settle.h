@@ -34,7 +34,8 @@ static __always_inline void settle(__u32 slot, int verdict, __u64 packets, __u64
     count_dropped(slot, reason_of(verdict), packets);
 }
 
-/// A device took the first `sent` frames of a bulk.
+/// A device took the first `sent` frames of a bulk. Frames before these are of a bulk of which nothing was heard (a
+/// kernel may keep a process from being traced, and what an interrupt does on its back with it): they count as sent.
 SEC("tp_btf/xdp_devmap_xmit")
 int BPF_PROG(relay_flushed, const void* from, const void* to, int sent, int drops, int error) {
   struct relay_scratch* s = scratch_here();
@@ -42,9 +43,10 @@ int BPF_PROG(relay_flushed, const void* from, const void* to, int sent, int drop
   const __u32 count = s->bulk;
   if (count == 0) return 0;
   s->bulk = 0;
+  const int taken = (int)count - drops;
   for (int i = 0; i < RELAY_BULK && i < (int)count; i++) {
     const struct relay_meta frame = s->frames[i];
-    if (i < sent)
+    if (i < taken)
       count_sent(frame.slot, 1, frame.bytes);
     else
       count_dropped(frame.slot, RELAY_DROPPED_DEVICE, 1);
@@ -65,7 +67,7 @@ int BPF_PROG(relay_astray, const void* device, const void* program, const void* 
 /// The kernel's name for a packet, so that it is known again.
 extern void* bpf_cast_to_kern_ctx(void* skb) __ksym;
 
-/// What is still pending was queued: the queue took it.
+/// What is still pending was queued: the queue took it. (Or nothing was heard of it: see relay_flushed.)
 static __always_inline void settle_queued(struct relay_scratch* s) {
   if (s->tc.packet == 0) return;
   s->tc.packet = 0;

@@ -264,6 +264,12 @@ pass:
   return XDP_PASS;
 }
 
+/// No bulk is larger: all these are of one of which nothing was heard (relay_settle.h).
+static __always_inline void settle_unheard(struct relay_scratch* s) {
+  for (int i = 0; i < RELAY_BULK; i++) count_sent(s->frames[i].slot, 1, s->frames[i].bytes);
+  s->bulk = 0;
+}
+
 /// Runs at the device, for each frame of a bulk, just before relay_flushed: remembers whose it is, and takes the mark
 /// off, for it would travel on.
 SEC("xdp.frags/devmap")
@@ -274,9 +280,12 @@ int relay_device(struct xdp_md* ctx) {
   struct relay_scratch* s = scratch_here();
   if (!observed) {
     count_sent(mark.slot, 1, mark.bytes);
-  } else if (s && s->bulk < RELAY_BULK) {
-    s->frames[s->bulk] = mark;
-    s->bulk++;
+  } else if (s) {
+    if (s->bulk >= RELAY_BULK) settle_unheard(s);
+    if (s->bulk < RELAY_BULK) {
+      s->frames[s->bulk] = mark;
+      s->bulk++;
+    }
   }
   bpf_xdp_adjust_meta(ctx, sizeof mark);
   return XDP_PASS;

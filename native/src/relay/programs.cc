@@ -129,8 +129,14 @@ bool Programs::adopt_maps() {
     if (!fd.open() || !same_form(fd.get(), bpf_object__find_map_by_name(object_, map.name))) return false;
     found.push_back(std::move(fd));
   }
-  for (size_t i = 0; i < found.size(); i++)
-    if (bpf_map__reuse_fd(bpf_object__find_map_by_name(object_, kMaps[i].name), found[i].get()) != 0) return false;
+  for (size_t i = 0; i < found.size(); i++) {
+    // Programs that are replaced get devices of their own: an entry cannot be replaced without a moment in which it is
+    // not there.
+    if (kMaps[i].fd == &MapDescriptors::devices)
+      adopted_devices_ = std::move(found[i]);
+    else if (bpf_map__reuse_fd(bpf_object__find_map_by_name(object_, kMaps[i].name), found[i].get()) != 0)
+      return false;
+  }
   return true;
 }
 
@@ -167,6 +173,7 @@ Status Programs::load(bool observed) {
   if (const int error = bpf_object__load(object_); error != 0)
     return Status::failed(error == -EPERM ? "RELAY_NOT_ALLOWED" : "RELAY_FAILED", "the relay's programs", error);
   for (const NamedMap& map : kMaps) maps_.*map.fd = bpf_map__fd(bpf_object__find_map_by_name(object_, map.name));
+  if (adopted_) maps_.devices = adopted_devices_.get();
   observed_ = observed;
   return {};
 }
@@ -224,12 +231,13 @@ void Programs::adopt_links() {
   }
 }
 
-void Programs::replace_devices() {
+/// Our own, with what is in the adopted one: whoever sends by it finds all at once.
+void Programs::copy_devices() {
+  const int from = adopted_devices_.get();
+  maps_.devices = bpf_map__fd(bpf_object__find_map_by_name(object_, "devices"));
   uint32_t ifindex = 0;
-  std::vector<uint32_t> all;
-  for (const void* last = nullptr; bpf_map_get_next_key(maps_.devices, last, &ifindex) == 0; last = &ifindex)
-    all.push_back(ifindex);
-  for (const uint32_t device : all) add_device(device);
+  for (const void* last = nullptr; bpf_map_get_next_key(from, last, &ifindex) == 0; last = &ifindex)
+    add_device(ifindex);
 }
 
 Status Programs::open(const KernelOptions& options) {
@@ -255,6 +263,7 @@ Status Programs::open(const KernelOptions& options) {
     if (Descriptor pinned(bpf_obj_get(pin(std::string("link_") + one.name).c_str())); pinned.open())
       observers_.insert_or_assign(one.name, Link{std::move(pinned), std::string("link_") + one.name});
   if (!adopted_ || replace) {
+    if (adopted_) copy_devices();
     for (const Observer& one : kObservers)
       if (observers_.contains(one.name))
         if (status = observe(one.engine); !status.ok()) return status;
@@ -262,7 +271,11 @@ Status Programs::open(const KernelOptions& options) {
       if (const int error =
               bpf_link_update(link.fd.get(), fd(port.engine == RELAY_XDP ? "relay_xdp" : "relay_tc"), nullptr))
         return Status::failed("RELAY_FAILED", "replacing " + link.pin, error);
-    replace_devices();
+    if (adopted_) {
+      const std::string devices = pin("map_devices");
+      unlink(devices.c_str());
+      if (bpf_obj_pin(maps_.devices, devices.c_str()) != 0) return Status::failed("RELAY_PINS", "devices", errno);
+    }
     for (const char* name : kPrograms) {
       if (options_.pins.empty() || fd(name) < 0) continue;
       unlink(pin(std::string("program_") + name).c_str());
@@ -319,11 +332,12 @@ std::vector<PortName> Programs::attached() const {
 }
 
 bool Programs::add_device(uint32_t ifindex) {
+  // An entry that is replaced is not there for a moment, and a packet of that moment is lost.
+  bpf_devmap_val known{};
+  if (bpf_map_lookup_elem(maps_.devices, &ifindex, &known) == 0 && known.bpf_prog.id != 0) return true;
   const bpf_devmap_val value{ifindex, {fd("relay_device")}};
   return bpf_map_update_elem(maps_.devices, &ifindex, &value, BPF_ANY) == 0;
 }
-
-void Programs::remove_device(uint32_t ifindex) { bpf_map_delete_elem(maps_.devices, &ifindex); }
 
 bool Programs::owns(uint32_t program_id) const {
   for (const auto& [port, link] : ports_)

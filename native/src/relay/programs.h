@@ -47,7 +47,6 @@ class Programs {
 
   /// XDP may send to this interface; false: there is none.
   bool add_device(uint32_t ifindex);
-  void remove_device(uint32_t ifindex);
 
   /// Whether a program of this kernel-wide id is ours.
   bool owns(uint32_t program_id) const;
@@ -71,8 +70,9 @@ class Programs {
   Status observe(uint32_t engine);
   void forget_observers(uint32_t engine);
   Descriptor lock_;
+  Descriptor adopted_devices_;
   void adopt_links();
-  void replace_devices();
+  void copy_devices();
   std::string pin(const std::string& name) const { return options_.pins + "/" + name; }
 
   KernelOptions options_;
