@@ -96,6 +96,7 @@ const opened = answer(() => {
         return insert.begin(request.start);
       case "write":
         insert.write(request.batch);
+        request.batch.records.transfer(0); // its memory is free now, not when it is collected
         break;
       case "blind":
         insert.blind(request.rows);

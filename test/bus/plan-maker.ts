@@ -4,6 +4,7 @@ import { gzipSync } from "node:zlib";
 import { connect, type ConnectionOptions, type KV, type NatsConnection, type ObjectStore } from "nats";
 import { planClaim } from "#domain/relay-plan.ts";
 import { planBucket, planKey, type RelayPlace } from "#domain/subjects.ts";
+import { until } from "./sensor-end.ts";
 
 export interface PlanParts {
   readonly generation: number;
@@ -23,6 +24,7 @@ export class PlanMaker implements AsyncDisposable {
   readonly #keys: KV;
   readonly #objects: ObjectStore;
   readonly #place: RelayPlace;
+  readonly #bucket: string;
   readonly #signer: KeyObject;
   readonly publicKey: KeyObject;
 
@@ -31,6 +33,7 @@ export class PlanMaker implements AsyncDisposable {
     this.#keys = keys;
     this.#objects = objects;
     this.#place = place;
+    this.#bucket = planBucket(place.fleet);
     const pair = generateKeyPairSync("ed25519");
     this.#signer = pair.privateKey;
     this.publicKey = pair.publicKey;
@@ -41,6 +44,15 @@ export class PlanMaker implements AsyncDisposable {
     const { views } = session.jetstream();
     const bucket = planBucket(place.fleet);
     return new PlanMaker(session, await views.kv(bucket), await views.os(bucket), place);
+  }
+
+  /** After the server was away: its streams answer this session again. */
+  back(): Promise<void> {
+    return until("the operator is back", async () => {
+      const manager = await this.#session.jetstreamManager({ timeout: 500, checkAPI: false });
+      const asked = [`KV_${this.#bucket}`, `OBJ_${this.#bucket}`].map((name) => manager.streams.info(name));
+      return (await Promise.allSettled(asked)).every(({ status }) => status === "fulfilled");
+    });
   }
 
   get publicPem(): string {

@@ -99,6 +99,7 @@ test("no key, a key that was taken away, no bucket, no NATS: what runs goes on",
   await until("away", () => relay.end.connection.state.state === "away");
   await server.up();
   await relay.end.connected();
+  await operator.back();
   await operator.put({ generation: 2, rules: [] });
   await until("the second", () => relay.generations.length === 2);
   expect(relay.generations).toEqual([1, 2]);

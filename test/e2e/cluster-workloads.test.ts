@@ -333,3 +333,62 @@ test("the project's image starts a sensor in the node's network with single capa
   expect(answer, await kubectl.run("logs", "sensor")).toBe("200");
   await kubectl.run("delete", "pod", "sensor", "--timeout=30s");
 });
+
+test("the project's image relays: a group of one pod's network arrives at another pod, and each packet is counted", async () => {
+  const packets = 500;
+  const counting = `const s = require('dgram').createSocket('udp4'); let n = 0; s.on('message', () => n++).bind(6000);
+    require('http').createServer((q, a) => a.end(String(n))).listen(8080)`;
+  const config = "engines: {bpffs: /tmp/none}\nlog: {level: notice}\n";
+  const security = (...add: string[]) => ({ runAsUser: 0, capabilities: { drop: ["ALL"], add } });
+  await kubectl.apply(
+    { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "relay" }, data: { "relay.yaml": config } },
+    pod("listener", { image, ...node(counting) }),
+    pod(
+      "relay",
+      {
+        image,
+        args: ["relay", "--config", "/etc/tapline/relay.yaml"],
+        securityContext: security("NET_RAW", "NET_ADMIN", "BPF", "PERFMON", "IPC_LOCK"),
+        volumeMounts: [
+          { name: "config", mountPath: "/etc/tapline" },
+          { name: "run", mountPath: "/run/tapline" },
+          { name: "data", mountPath: "/var/lib/tapline" },
+        ],
+      },
+      {
+        terminationGracePeriodSeconds: 10,
+        volumes: [
+          { name: "config", configMap: { name: "relay" } },
+          { name: "run", emptyDir: {} },
+          { name: "data", emptyDir: {} },
+        ],
+      },
+    ),
+  );
+  await kubectl.run("wait", "pod/relay", "pod/listener", "--for=condition=Ready", "--timeout=60s");
+  const [to, from] = await Promise.all(
+    ["listener", "relay"].map(async (name) => (await kubectl.get<Pod>(`pod/${name}`)).status.podIP),
+  );
+  const tapline = (...words: string[]): Promise<string> => kubectl.run("exec", "relay", "--", "tapline", ...words);
+  await eventually("the relay's answer", 30, () => tapline("rules", "ping"));
+  await tapline("rules", "add", "--id", "feed", "--from", "lo,239.9.9.9:5000", "--to", `eth0,${to}:6000,ttl=8,source=${from}`); // biome-ignore format: one command
+  await eventually("the rule's outputs are ready", 30, async () => {
+    const { state } = JSON.parse(await tapline("rules", "list", "--json")).rules[0] as { state: string };
+    return state === "active" || undefined;
+  });
+  const sending = `const s = require('dgram').createSocket('udp4'); let left = ${packets};
+    s.bind(0, '127.0.0.1', () => { s.setMulticastInterface('127.0.0.1'); s.setMulticastTTL(4);
+      const next = () => s.send('x', 5000, '239.9.9.9', () => --left > 0 ? setTimeout(next, 1) : s.close()); next(); })`;
+  await inPod("relay", sending);
+  const heard = "fetch('http://127.0.0.1:8080').then(async (answer) => console.log(await answer.text()))";
+  expect(
+    await eventually("all packets", 20, async () => (await inPod("listener", heard)) === String(packets) || undefined),
+    await tapline("rules", "stats", "feed"),
+  ).toBe(true);
+  const counted = await eventually("the rule's figures of the next second", 10, async () => {
+    const [feed] = JSON.parse(await tapline("rules", "stats", "feed", "--json")).rules as Record<string, unknown>[];
+    return feed?.["matched"] === packets ? feed : undefined;
+  });
+  expect(counted).toMatchObject({ matched: packets, packets_relayed: packets, refused: {}, dropped: {} });
+  await kubectl.run("delete", "pod", "relay", "listener", "--timeout=30s");
+});
