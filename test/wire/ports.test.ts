@@ -13,7 +13,7 @@ describe("interfaces of a running capture", { timeout: 60_000 }, () => {
     const rename = (from: string, to: string): Promise<string> =>
       network.in(network.receiver, "ip", "link", "set", from, "name", to);
 
-    let sent = (await network.send(...words("--packets 20000 --flows 10 --pps 200000"))).sent;
+    let sent = (await network.send(...words("--packets 20000 --flows 10 --pps 50000"))).sent;
     await sleep(soon);
     await rename("far", "elsewhere");
     await driven.until((now) => state("far", "absent")(now) && port(now, "far").ringBytes === 0);
@@ -28,7 +28,7 @@ describe("interfaces of a running capture", { timeout: 60_000 }, () => {
     await rename("far", "far2");
     await rename("elsewhere", "far");
     await driven.until(state("far", "watching"));
-    sent += (await network.send(...words("--packets 20000 --flows 10 --pps 200000 --first 2501"))).sent;
+    sent += (await network.send(...words("--packets 20000 --flows 10 --pps 50000 --first 2501"))).sent;
     await sleep(soon);
     const end = await driven.stop();
     accounted(end.figures);
