@@ -40,7 +40,9 @@ export const processMetrics = {
   tapline_process_cpu_seconds_total: metric("CPU time of all its threads", "mode"),
   tapline_process_resident_bytes: metric("Memory it holds"),
   tapline_process_heap_bytes: metric("Memory of JavaScript's heap in use"),
-  tapline_process_loop_stall_seconds: metric("Longest time the event loop stood still in the last 10 to 20 seconds"),
+  tapline_process_loop_stall_seconds: metric(
+    "Longest time the event loop stood still in the last 10 to 20 seconds, short by a tenth of a second at most",
+  ),
   tapline_log_suppressed_total: metric("Log lines left out because the same message had just been written often"),
   tapline_log_dropped_total: metric("Log lines lost because nobody read them in time"),
   tapline_traces_lost_total: metric("Spans that could not be delivered"),

@@ -72,9 +72,9 @@ test("a process tells of itself, and reading changes no count", async () => {
     }),
   );
   await new Promise((resolve) => setTimeout(resolve, 50));
-  const until = performance.now() + 300;
+  const until = performance.now() + 400;
   while (performance.now() < until); // the loop stands still
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await new Promise((resolve) => setTimeout(resolve, 150));
   const value = async (name: string): Promise<number> => {
     const line = (await get("/metrics")).body.split("\n").find((one) => one.startsWith(`${name} `));
     return Number(line?.slice(name.length));
