@@ -71,7 +71,7 @@ test("a process tells of itself, and reading changes no count", async () => {
       reloads: () => ({ applied: 4 }),
     }),
   );
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await new Promise((resolve) => setTimeout(resolve, 250)); // it has looked once
   const until = performance.now() + 400;
   while (performance.now() < until); // the loop stands still
   await new Promise((resolve) => setTimeout(resolve, 150));
