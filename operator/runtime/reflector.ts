@@ -68,6 +68,7 @@ export class Reflector<T extends KubeObject> {
     while (!signal.aborted) {
       try {
         if (why !== undefined) await this.#list(why, signal);
+        why = undefined;
         why = await this.#watch(signal);
       } catch (error) {
         if (signal.aborted) break;
