@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually } from "../e2e/kubectl.ts";
+import { podAccess } from "#operator/runtime/access.ts";
 import type { Resource } from "#operator/runtime/objects.ts";
 import { ApiserverAlone, firstStartMs } from "./apiserver-alone.ts";
 import { FaultyWay } from "./faulty-way.ts";
@@ -97,6 +98,13 @@ describe("the client", () => {
     await expect(kube.create(configMaps, configMap("mine", {}))).rejects.toEqual(
       failing("KUBE_FORBIDDEN", /"system:serviceaccount:default:someone" cannot create resource "configmaps"/),
     );
+
+    // As a pod has it: the same files in a folder of its own.
+    writeFileSync(join(alone.folder, "ca.crt"), alone.pem("ca.crt"));
+    writeFileSync(join(alone.folder, "namespace"), "default");
+    const env = { KUBERNETES_SERVICE_HOST: "127.0.0.1", KUBERNETES_SERVICE_PORT: String(alone.port) };
+    const inPod = makeClient(podAccess({ env, now: () => performance.now(), folder: alone.folder }));
+    expect((await inPod.list(configMaps)).items.length).toBeGreaterThan(0);
   });
 
   it("does not trust a server with another authority's certificate", async () => {
