@@ -91,6 +91,7 @@ export class LeaderElection {
     const over = new AbortController();
     const lost = new AbortController();
     const led = lead(AbortSignal.any([signal, lost.signal])).finally(() => over.abort());
+    led.catch(() => undefined); // awaited below, once the renewal under way is over
     try {
       // It goes on while `lead` ends, too.
       await this.#renew(over.signal);
