@@ -35,7 +35,7 @@ describe("the client", () => {
     const merged = await kube.merge(configMaps, anywhere("verbs"), { data: { b: "3" } });
     expect(merged.data).toEqual({ a: "2", b: "3" });
     const applied = await kube.apply(configMaps, configMap("verbs", { c: "4" }), { force: false });
-    expect((applied as typeof made).data).toEqual({ a: "2", b: "3", c: "4" });
+    expect(applied.data).toEqual({ a: "2", b: "3", c: "4" });
     expect(applied.metadata.managedFields?.map(({ manager, operation }) => `${manager} ${operation}`).sort()).toEqual([
       "test Apply",
       "test Update",
@@ -69,9 +69,6 @@ describe("the client", () => {
     const future: Resource = { ...configMaps, group: "tapline.dev", version: "v9" };
     await expect(kube.list(future)).rejects.toEqual(
       failing("KUBE_NOT_FOUND", /\(list configmaps\): HTTP 404: 404 page not found/),
-    );
-    await expect(kube.watch(configMaps, { resourceVersion: "1", seconds: 5, silenceMs: 5000 }).next()).rejects.toEqual(
-      failing("KUBE_EXPIRED", /too old/),
     );
   });
 
@@ -151,13 +148,15 @@ describe("the client", () => {
     way.refuse = () => false;
   });
 
-  it("asks once more when a kept connection was closed meanwhile, but does not create twice", async () => {
+  it("asks once more when a kept connection was closed meanwhile", async () => {
     const kube = makeClient(through(way.url));
+    way.passed.length = 0;
     for (let turn = 0; turn < 20; turn++) {
       await kube.list(configMaps);
-      way.closeIdle();
+      way.closeIdle(); // the client has not heard of it yet
       await kube.list(configMaps);
     }
+    expect(way.passed).toHaveLength(40);
   });
 
   it("says that nobody is there", async () => {
