@@ -5,7 +5,7 @@ import { kubernetesVersions } from "../e2e/cluster/programs.ts";
 import type { Kubectl, Manifest } from "../e2e/kubectl.ts";
 import { ApiserverAlone, firstStartMs } from "./apiserver-alone.ts";
 import { Rest } from "./rest.ts";
-import { many, nodeRule, pool, rule, time, totals, wire } from "./whole-objects.ts";
+import { hopStatus, many, nodeRule, pool, rule, time, totals, wire } from "./whole-objects.ts";
 import { crds, known, samples, startWithCrds } from "./with-crds.ts";
 
 const api = `/apis/${apiVersion}`;
@@ -116,6 +116,7 @@ describe("an apiserver with the CRDs", () => {
       nodes: 3,
       programmed: 3,
       lost: 1204,
+      hops: [{ ...hopStatus, lastPacket: "2026-11-21T10:00:00.000000001Z" }], // as agents write times
     });
     await write("fleetnodes/edge-1.example.com", {
       conditions: [condition("Ready", "True", "AsAsked"), condition("Permitted", "True", "All")],
