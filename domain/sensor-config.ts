@@ -5,6 +5,7 @@ import { z } from "zod";
 import {
   apiSection,
   exportSection,
+  fleetName,
   live,
   logSection,
   metricsKeys,
@@ -114,6 +115,7 @@ const retention = z.strictObject({
 });
 
 const nats = natsSection("sensor", {
+  fleet: fleetName,
   pool: shortName.default("default").describe("the group of sensors that this one belongs to"),
   buffer: z
     .strictObject({
