@@ -11,12 +11,12 @@ import { keyTable } from "./relay-reference.ts";
 const schema = fieldSchema(chartValues);
 const shown = Object.fromEntries(Object.entries(schema.properties ?? {}).filter(([key]) => key !== "global"));
 
-/** A section is one whose keys are known; a map of labels is a value. */
+/** A section is one whose keys are shown one by one; what has a form of its own, as labels, is a value. */
 const valuesText = (properties: Readonly<Record<string, FieldSchema>>, indent = ""): string =>
   Object.entries(properties)
     .map(([key, field]) => {
       const comment = field.description === undefined ? "" : `${indent}# ${field.description}\n`;
-      if (Object.keys(field.properties ?? {}).length > 0)
+      if (field.form === undefined && Object.keys(field.properties ?? {}).length > 0)
         return `${comment}${indent}${key}:\n${valuesText(field.properties ?? {}, `${indent}  `)}`;
       return `${comment}${indent}${key}: ${JSON.stringify(field.default)}\n`;
     })
