@@ -39,6 +39,7 @@ import {
   untrackedReasons,
 } from "#domain/vocabulary.ts";
 import { chartFiles } from "./chart-files.ts";
+import { crdPages } from "./crds.ts";
 import { cell, configTable, fieldTable, relayPages } from "./relay-reference.ts";
 
 const root = new URL("..", import.meta.url);
@@ -229,4 +230,4 @@ ${metricTable(apiMetrics, "histogram").split("\n").slice(2).join("\n")}
 `,
 );
 
-for (const [path, text] of Object.entries({ ...relayPages, ...chartFiles })) write(path, text);
+for (const [path, text] of Object.entries({ ...relayPages, ...crdPages, ...chartFiles })) write(path, text);

@@ -86,7 +86,7 @@ describe("a release", () => {
     expect(same(["operator", "relay", "console"])).toBe(true);
     expect(after["ca"]).toEqual(before["ca"]);
     expect(Buffer.from(after["server"]?.["passwords.conf"] ?? "", "base64").toString()).toContain(
-      `sensor: "${Buffer.from(after["sensor"]?.["user"] ?? "", "base64").toString().slice("sensor:".length)}"`,
+      `sensor_password: "${Buffer.from(after["sensor"]?.["user"] ?? "", "base64").toString().slice("sensor:".length)}"`,
     );
     const second = (await statefulSet()).metadata.generation;
     expect(second).toBe(metadata.generation + 1);
