@@ -52,15 +52,20 @@ async function left(): Promise<string[]> {
   return [...own(all), ...own(above)];
 }
 
-it.each(valueFiles)("the apiserver takes every object, with the values %s", async (name) => {
-  await alone.kubectl.run("create", "namespace", namespace);
-  await alone.kubectl.in(namespace).run("create", "serviceaccount", "default"); // else a controller's work
-  // What is of the Prometheus Operator it does not know.
-  const plain = ["--set", "monitoring.scrape=None,monitoring.rules=false,namespace.create=false"];
-  const text = await rendered("--values", values(name), ...plain, "--namespace", namespace);
-  const dry = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"];
-  expect(await alone.kubectl.in(namespace).try(dry, text)).toMatchObject({ code: 0, stderr: "" });
-});
+it.each(valueFiles)(
+  "the apiserver takes every object, also where pods must be restricted, with the values %s",
+  async (name) => {
+    await alone.kubectl.run("create", "namespace", namespace);
+    const level = ["enforce", "warn"].map((mode) => `pod-security.kubernetes.io/${mode}=restricted`);
+    await alone.kubectl.run("label", "namespace", namespace, ...level);
+    await alone.kubectl.in(namespace).run("create", "serviceaccount", "default"); // else a controller's work
+    // What is of the Prometheus Operator it does not know.
+    const plain = ["--set", "monitoring.scrape=None,monitoring.rules=false,namespace.create=false"];
+    const text = await rendered("--values", values(name), ...plain, "--namespace", namespace);
+    const dry = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"];
+    expect(await alone.kubectl.in(namespace).try(dry, text)).toMatchObject({ code: 0, stderr: "" });
+  },
+);
 
 describe("a release", () => {
   it("keeps its passwords and certificates over an upgrade, and NATS runs on", async () => {
@@ -86,7 +91,9 @@ describe("a release", () => {
     expect(same(["operator", "relay", "console"])).toBe(true);
     expect(after["ca"]).toEqual(before["ca"]);
     expect(Buffer.from(after["server"]?.["passwords.conf"] ?? "", "base64").toString()).toContain(
-      `sensor_password: "${Buffer.from(after["sensor"]?.["user"] ?? "", "base64").toString().slice("sensor:".length)}"`,
+      `sensor_password: "${Buffer.from(after["sensor"]?.["user"] ?? "", "base64")
+        .toString()
+        .slice("sensor:".length)}"`,
     );
     const second = (await statefulSet()).metadata.generation;
     expect(second).toBe(metadata.generation + 1);

@@ -18,7 +18,8 @@ function readable(text: string): string {
   let shown = text
     .replaceAll(/^( {2}[\w.-]+): [\w+/=]{20,}$/gm, "$1: (made)")
     .replaceAll(/^( +tapline\.dev\/configuration): "[0-9a-f]{16}"$/gm, "$1: (sum)")
-    .replaceAll(/^ +\n/gm, "\n");
+    .replaceAll(/^ +\n/gm, "\n")
+    .replaceAll(/^( +)helm\.sh\/chart: tapline-\S+\n(?: +app\.kubernetes\.io\/(?:name|instance): tapline\n){2} +app\.kubernetes\.io\/component: (\w+)\n +app\.kubernetes\.io\/version: "[\d.]+"\n +app\.kubernetes\.io\/managed-by: Helm$/gm, "$1(labels of $2)"); // biome-ignore format: one pattern
   for (const [path, spaces] of [["dashboards/fleet.json", 4], ["counted.cjs", 10], ["alerts.yaml", 2]] as const) // biome-ignore format: one line
     shown = shown.replace(
       indented(file(path), spaces).replaceAll(/^ +\n/gm, "\n"),
@@ -143,5 +144,7 @@ it("a new version of the chart restarts nothing by itself: pods' labels do not n
 it("the notes say the next three commands", async () => {
   const { stdout } = await helm(["install", "tapline", chart, "--namespace", "tapline-system", "--dry-run=client"]);
   const notes = stdout.slice(stdout.indexOf("NOTES:"));
-  expect(notes).toMatch(/1\. kubectl .*rollout status[\s\S]*2\. kubectl apply[\s\S]*kind: SensorPool[\s\S]*3\. kubectl wait/);
+  expect(notes).toMatch(
+    /1\. kubectl .*rollout status[\s\S]*2\. kubectl apply[\s\S]*kind: SensorPool[\s\S]*3\. kubectl wait/,
+  );
 });
