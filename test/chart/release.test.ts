@@ -18,7 +18,10 @@ beforeEach(() => {
   namespace = `tapline-${++count}`;
 });
 // One a cluster: what a failed test leaves is not the next one's.
-afterEach(() => tryRelease("uninstall"));
+afterEach(async () => {
+  await tryRelease("uninstall");
+  await alone.kubectl.run("delete", "crds", "-l", "app.kubernetes.io/instance=tapline");
+});
 
 async function release(verb: string, ...more: string[]): Promise<string> {
   const { code, stdout, stderr } = await tryRelease(verb, ...more);
@@ -118,7 +121,6 @@ describe("a release", () => {
     await release("install");
     await release("uninstall");
     expect(await left()).toEqual(kept);
-    await alone.kubectl.run("delete", "--wait=false", ...kept);
   });
 
   it("leaves nothing at all with crds.keep=false", async () => {
