@@ -70,7 +70,7 @@ export const statusHead = {
     .meta({ ...keyed("type"), description: "what holds of this object, and what does not" }),
 };
 
-export const nodeName = rules(z.string().min(1).max(253), {
+export const nodeName = rules(z.string().max(253), {
   rule: "self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",
   message: "must be the name of a node, as `kubectl get nodes` shows it",
 });
@@ -78,10 +78,11 @@ export const nodeName = rules(z.string().min(1).max(253), {
 /** Objects whose names become parts of others: subjects on NATS, DaemonSets, labels. For CustomResource.rules. */
 export const shortObjectName = {
   rule: "self.metadata.name.size() <= 40 && !self.metadata.name.contains('.')",
-  message: "metadata.name: must be at most 40 characters, without dots: other objects are named after this one",
+  fieldPath: ".metadata.name",
+  message: "must be at most 40 characters, without dots: other objects are named after this one",
 };
 
-const labelKey = rules(z.string().min(1).max(317), {
+const labelKey = rules(z.string().max(317), {
   rule: "self.matches('^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$')",
   message: "must be the name of a label, as kubernetes.io/hostname",
 });

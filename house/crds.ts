@@ -22,7 +22,7 @@ function objectSchema({ description, spec, status, rules }: CustomResource): Crd
   const properties: Record<string, CrdSchema> = {
     apiVersion: { type: "string", description: `${apiVersion}` },
     kind: { type: "string", description: "the kind of object" },
-    metadata: { type: "object" },
+    metadata: { type: "object", ...(rules ? { properties: { name: { type: "string" } } } : {}) },
     ...(spec ? { spec: { ...crdSchema(spec), description: "what is asked for" } } : {}),
     status: { ...crdSchema(status), description: "what is, as the operator sees it; written by it alone" },
   };
