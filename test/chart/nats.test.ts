@@ -173,7 +173,7 @@ it.each([
   const session = await connect({ servers: server.url, ...options(role) });
   const refused: string[] = [];
   void (async () => {
-    for await (const { data } of session.status()) refused.push(String(data)); // does not end with the session
+    for await (const status of session.status()) refused.push(JSON.stringify(status)); // does not end with the session
   })();
   if (operation === "publish") session.publish(subject, "x");
   else session.subscribe(subject, { callback: () => undefined });
