@@ -163,7 +163,7 @@ export interface KernelRelay {
   /** what was found: pins of an earlier agent, and whether its programs were replaced by newer ones */
   readonly adopted: boolean;
   readonly upgraded: boolean;
-  /** false: without CAP_PERFMON. What xdp hands to a device counts as sent, even if the device drops it; tc stays exact, and is slower */
+  /** false: nothing behind a redirect is. What xdp hands to a device counts as sent, even if the device drops it; tc stays exact, and is slower */
   readonly observed: boolean;
   probe(ifindex: number): RelayProbe;
   /**

@@ -122,7 +122,7 @@ export class OpenEngines implements Engines {
     if (!this.#kernel) return "none";
     const { adopted, upgraded, observed } = this.#kernel;
     const how = upgraded ? "adopted and replaced" : adopted ? "adopted" : "loaded";
-    return `layout ${layout}, ${how}${observed ? "" : ", without CAP_PERFMON: what a device drops behind XDP is not seen"}`;
+    return `layout ${layout}, ${how}${observed ? "" : ", and what a device drops behind XDP is not seen"}`;
   }
   states(): readonly EngineRow[] {
     return this.#states;

@@ -177,19 +177,26 @@ describe("a relay", { timeout: 120_000 }, () => {
     await until("it is told", async () => (await stats(agent))[0]?.packets_relayed === sent.sent);
     await agent.end("SIGTERM");
 
-    writeFileSync(join(scratch.path, "weak.yaml"), JSON.stringify({ name: "b", state: { path: join(scratch.path, "weak") }, control: { socket: join(scratch.path, "weak.sock") } })); // biome-ignore format: one row
-    const drop = ["setpriv", "--inh-caps=-bpf,-sys_admin,-perfmon", "--bounding-set=-bpf,-sys_admin,-perfmon"];
-    const weak = rig.start("b", [...drop, tapline, "relay", "--config", join(scratch.path, "weak.yaml")]);
-    const ask = (...words: string[]) => spawnSync(tapline, ["rules", ...words, "--socket", join(scratch.path, "weak.sock")], { encoding: "utf8" }); // biome-ignore format: one line
-    await until("it answers", () => ask("ping").status === 0);
-    expect(ask("add", "--id", "feed", "--from", `b0,${group}:${port}`, "--to", "b1").stderr).toBe("");
-    expect(ask("list").stdout).toMatch(/feed .* afpacket +active +not in the kernel: .*CAP_BPF/);
-    await until("its worker runs", () => ask("workers").stdout.includes("running"));
-    const again = await sendStream(rig, { packets: 1000, pps: 10_000 }, signal);
-    await until("relayed", () => (JSON.parse(ask("stats", "--json").stdout) as { rules: RuleDetail[] }).rules[0]?.packets_relayed === again.sent); // biome-ignore format: one line
-    weak.kill("SIGTERM");
-    await weak.ended;
-    rig.said("b", tapline, "relay", "--config", join(scratch.path, "weak.yaml"), "--uninstall");
+    for (const [word, lost] of [
+      ["CAP_BPF", "-bpf,-sys_admin,-perfmon"],
+      ["CAP_PERFMON", "-sys_admin,-perfmon"],
+    ] as const) {
+      // biome-ignore format: one list
+      writeFileSync(join(scratch.path, `${word}.yaml`), JSON.stringify({ name: "b", state: { path: join(scratch.path, word) }, control: { socket: join(scratch.path, `${word}.sock`) } })); // biome-ignore format: one row
+      const drop = ["setpriv", `--inh-caps=${lost}`, `--bounding-set=${lost}`];
+      const weak = rig.start("b", [...drop, tapline, "relay", "--config", join(scratch.path, `${word}.yaml`)]);
+      const ask = (...words: string[]) => spawnSync(tapline, ["rules", ...words, "--socket", join(scratch.path, `${word}.sock`)], { encoding: "utf8" }); // biome-ignore format: one line
+      await until("it answers", () => ask("ping").status === 0);
+      expect(ask("add", "--id", "feed", "--from", `b0,${group}:${port}`, "--to", "b1").stderr).toBe("");
+      expect(ask("list").stdout).toMatch(/feed .* afpacket +active +not in the kernel: /);
+      expect(ask("list").stdout).toContain(word);
+      await until("its worker runs", () => ask("workers").stdout.includes("running"));
+      const again = await sendStream(rig, { packets: 1000, pps: 10_000 }, signal);
+      await until("relayed", () => (JSON.parse(ask("stats", "--json").stdout) as { rules: RuleDetail[] }).rules[0]?.packets_relayed === again.sent); // biome-ignore format: one line
+      weak.kill("SIGTERM");
+      await weak.ended;
+      rig.said("b", tapline, "relay", "--config", join(scratch.path, `${word}.yaml`), "--uninstall");
+    }
   });
 
   test("somebody else's XDP program stays, and the fallback is said", async () => {

@@ -170,7 +170,10 @@ Status Programs::load(bool observed) {
   bpf_map__set_initial_value(bpf_object__find_map_by_name(object_, ".rodata.observed"), &value, sizeof value);
   for (const Observer& one : kObservers)
     bpf_program__set_autoload(bpf_object__find_program_by_name(object_, one.name), observed);
-  if (const int error = bpf_object__load(object_); error != 0)
+  const int error = bpf_object__load(object_);
+  // Where mitigations are on, the kernel allows computed places in a packet to CAP_PERFMON only.
+  if (error == -EACCES) return Status::failed("RELAY_NOT_ALLOWED", "the relay's programs without CAP_PERFMON", error);
+  if (error != 0)
     return Status::failed(error == -EPERM ? "RELAY_NOT_ALLOWED" : "RELAY_FAILED", "the relay's programs", error);
   for (const NamedMap& map : kMaps) maps_.*map.fd = bpf_map__fd(bpf_object__find_map_by_name(object_, map.name));
   if (adopted_) maps_.devices = adopted_devices_.get();
@@ -245,7 +248,7 @@ Status Programs::open(const KernelOptions& options) {
   libbpf_set_print(nullptr);
   if (!options_.pins.empty())
     if (const Status status = make_folder(); !status.ok()) return status;
-  // Without CAP_PERFMON nothing can be observed.
+  // What cannot be observed may still be carried.
   Status status = load(options_.observe);
   if (!status.ok()) status = load(false);
   if (!status.ok()) return status;
