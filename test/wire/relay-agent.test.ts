@@ -232,10 +232,12 @@ describe("a relay", { timeout: 120_000 }, () => {
     const running = (): boolean => rig.said("b", "ss", "-xlH").includes(join(agent.folder, "run", "joins-1.sock"));
     expect(running()).toBe(true);
     expect(attached()).toContain("xdp");
+    const pins = join(agent.folder, "bpf", "tapline", "default", "v1");
+    expect(existsSync(pins)).toBe(true);
     expect(groups()).toContain("239.1.1.2");
     expect(uninstall()).toMatchObject({ status: 0, stderr: "" });
     expect(attached()).not.toContain("xdp");
-    expect(existsSync(join(agent.folder, "bpf", "tapline", "default", "v1", "map_inputs"))).toBe(false);
+    expect(existsSync(pins)).toBe(false);
     await until("left", () => !/239\.1\.1\.[23]/.test(groups()));
     expect(running()).toBe(false);
     expect(uninstall()).toMatchObject({ status: 0 });
