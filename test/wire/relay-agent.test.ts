@@ -121,6 +121,21 @@ describe("a relay", { timeout: 120_000 }, () => {
     await agent.end("SIGTERM");
   });
 
+  test("a group whose packets have a tag is not asked for without it: what is missing is told", async () => {
+    using rig = new RelayRig({ hops: 1 });
+    const agent = await RelayAgent.start(rig, "b", scratch.path, signal);
+    const tagged = rule({ id: "tagged", from: { interface: "b0", group: "239.1.1.7", port, vlan: 7 } });
+    await agent.load([rule(), tagged], signal);
+    const told = () => report(rig).conditions.filter(({ code }) => code === "RELAY_MEMBERSHIP_FAILED");
+    await until("it is told", () => told().length === 1);
+    expect(told()[0]?.message).toMatch(/239\.1\.1\.7 could not be joined on b0, VLAN 7: .*ip link add link b0 name b0\.7 type vlan id 7/); // biome-ignore format: one row
+    expect(rig.said("b", "ip", "maddress", "show", "dev", "b0")).toContain(group);
+    expect(rig.said("b", "ip", "maddress", "show", "dev", "b0")).not.toContain("239.1.1.7");
+    agent.rules("remove", "tagged");
+    await until("it is over", () => told().length === 0);
+    await agent.end("SIGTERM");
+  });
+
   test("a bad change, a bad file, half a question disturb nothing of what runs", async () => {
     using rig = new RelayRig({ hops: 1 });
     const sink = await Sink.start(rig, { lanes: [{ address: group }], numbers: 1_000_000 });
