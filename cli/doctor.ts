@@ -1,6 +1,7 @@
-// tapline doctor: what this node can do for a capture, and the remedy of what is missing.
+// tapline doctor: what this node can do for a capture and a relay, and the remedy of what is missing.
 import type { Check } from "#host/check.ts";
 import { doctor as examine } from "#host/doctor.ts";
+import { tryRelay } from "#host/relay-trial.ts";
 import { engine } from "#native/engine.ts";
 import { paragraph, styled, table, type Cell } from "./table.ts";
 
@@ -32,13 +33,15 @@ function summary(checks: readonly Check[]): string {
   const count = (verdict: Check["verdict"]): number => checks.filter((one) => one.verdict === verdict).length;
   const [missing, warnings] = [count("missing"), count("warning")];
   const better = `${warnings} ${warnings === 1 ? "thing" : "things"} could be better`;
-  if (missing > 0) return `This node cannot capture: ${missing} missing, ${better}.`;
-  return warnings > 0 ? `This node can capture; ${better}.` : "This node can capture, and nothing could be better.";
+  const relay = `It can relay by: ${checks.find(({ name }) => name === "relay engines")?.found ?? "nothing"}.`;
+  if (missing > 0) return `This node cannot capture: ${missing} missing, ${better}. ${relay}`;
+  const capture = warnings > 0 ? `can capture; ${better}` : "can capture, and nothing could be better";
+  return `This node ${capture}. ${relay}`;
 }
 
 /** 1 when something is missing without which no capture works. */
 export function doctor(interfaces: readonly string[], { store, json }: DoctorArguments): number {
-  const checks = examine({ probe: engine().probe(), interfaces, store, program: process.execPath });
+  const checks = examine({ probe: engine().probe(), trial: tryRelay, interfaces, store, program: process.execPath });
   const ok = checks.every(({ verdict }) => verdict !== "missing");
   if (json === true) {
     process.stdout.write(`${JSON.stringify({ ok, checks }, undefined, 2)}\n`);

@@ -138,6 +138,14 @@ const counts = (of: Readonly<Record<string, number | undefined>>): Cell => {
   return shown.length === 0 ? "0" : bad(shown.join(", "));
 };
 
+/** What its tunnel's way is too small for stands beside what was dropped for it. */
+function droppedOf({ dropped, path, too_small: small }: RuleDetail["outputs"][number]): Cell {
+  const cell = counts(dropped);
+  if (small === null) return cell;
+  const said = typeof cell === "string" ? cell : cell.text;
+  return bad(`${said}; path ${path ?? 0} needs an MTU of ${small.needed}, ${small.interface} has ${small.mtu}`);
+}
+
 export const showStats = (rule: string | undefined, options: RulesArguments): Promise<number> =>
   asked<{ readonly rules: readonly RuleDetail[] }>(
     options,
@@ -149,7 +157,7 @@ export const showStats = (rule: string | undefined, options: RulesArguments): Pr
         [row.id, grouped(row.matched), grouped(row.packets_relayed), bytes(row.bytes_relayed), packetRate(row.packets_per_second), bitRate(row.bits_per_second), counts(row.refused)],
         ...row.outputs.map((output): Cell[] => [
           `  ${output.id}`, grouped(output.wanted), grouped(output.packets_relayed), bytes(output.bytes_relayed), packetRate(output.packets_per_second), bitRate(output.bits_per_second),
-          output.problem === null ? counts(output.dropped) : bad(output.problem),
+          output.problem === null ? droppedOf(output) : bad(output.problem),
         ]),
       ]); // biome-ignore format: two kinds of rows
       return table(columns, rows);

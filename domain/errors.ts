@@ -414,7 +414,7 @@ export const catalogue = {
   ),
   RELAY_MEMBERSHIP_FAILED: entry(
     "{group} could not be joined on {path}: {detail}",
-    "switches that watch memberships will not send it here; sysctl net.ipv4.igmp_max_memberships",
+    "switches that watch memberships will not send it here; too many groups: sysctl net.ipv4.igmp_max_memberships",
   ),
   RELAY_PLAN_REFUSED: entry(
     "the fleet's plan {generation} was refused: {detail}",

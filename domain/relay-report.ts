@@ -68,6 +68,15 @@ export const outputRow = z.object({
   port: count.nullable(),
   path: count.nullable().describe("of a tunnel"),
   problem: z.string().nullable().describe("why it cannot send at the moment"),
+  too_small: z
+    .object({
+      interface: z.string().describe("where the path leaves this node"),
+      mtu: count.describe("what is there"),
+      needed: count.describe("for the largest packet that may come in, with the tunnel's headers"),
+      fits: count.describe("the largest packet that goes through; larger ones are dropped: mtu"),
+    })
+    .nullable()
+    .describe("of a tunnel whose way is too small for what may come in; null: it is not"),
   wanted: count.describe("wanted = sent + dropped"),
   packets_relayed: count.describe("sent"),
   bytes_relayed: count,

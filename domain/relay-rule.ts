@@ -75,7 +75,11 @@ const tunnelOutput = z.strictObject({
 const from = z
   .strictObject({
     interface: interfaceName.optional().describe("where packets come in; waited for when it is not there"),
-    vlan: vlan.optional().describe("tag of those packets; absent: untagged ones"),
+    vlan: vlan
+      .optional()
+      .describe(
+        "tag of those packets; absent: untagged ones. The group is joined by the interface of that VLAN on this one, if there is one",
+      ),
     group: group.optional().describe("the multicast group they are sent to"),
     address: address.optional().describe("in place of a group: the address of this node they are sent to"),
     protocol: protocol.describe("ESP is relayed as it is, unopened"),

@@ -1,28 +1,29 @@
 // The part of the examination that concerns the kernel: what it lets this process do, and its limits.
 import { existsSync } from "node:fs";
 import type { HostProbe, Probe } from "#native/engine.ts";
-import { captureCapabilities, heldCapabilities } from "./capabilities.ts";
+import { captureCapabilities, heldCapabilities, relayCapabilities } from "./capabilities.ts";
 import { check, type Check } from "./check.ts";
 import { readLine, type Roots } from "./tune-facts.ts";
 
 export function capabilityChecks({ proc }: Roots, probe: HostProbe, program: string): Check[] {
   const held = heldCapabilities({ proc });
   // All at once: setcap replaces what a program had.
-  const all = captureCapabilities.map(({ name }) => name.toLowerCase()).join(",");
+  const uses = [...captureCapabilities, ...relayCapabilities];
+  const all = uses.map(({ name }) => name.toLowerCase()).join(",");
   const remedy = `run as root, or: sudo setcap ${all}+ep ${program}`;
-  return captureCapabilities.map(({ name, needed, why }) => {
+  return uses.map(({ name, needed, why }) => {
     const lockedAnyway = name === "CAP_IPC_LOCK" && !held.has(name) && probe.capture.ringLocked.outcome === "works";
     const found = held.has(name) ? "held" : lockedAnyway ? "not held, but 16 MiB could be locked" : "not held";
     return check(name, held.has(name) || lockedAnyway, found, why, remedy, needed ? "missing" : "warning");
   });
 }
 
-const atLeast = (release: string, major: number, minor: number): boolean => {
+export const atLeast = (release: string, major: number, minor: number): boolean => {
   const [a = 0, b = 0] = release.split(".").map(Number.parseFloat);
   return a > major || (a === major && b >= minor);
 };
 
-function tried(
+export function tried(
   name: string,
   { outcome, detail }: Probe,
   why: string,
@@ -36,7 +37,6 @@ function tried(
 export function kernelChecks({ proc, sys }: Roots, { capture }: HostProbe): Check[] {
   const release = readLine(`${proc}/sys/kernel/osrelease`) ?? "unknown";
   const btf = existsSync(`${sys}/kernel/btf/vmlinux`);
-  const bpffs = (readLine(`${proc}/self/mounts`) ?? "").split("\n").some((line) => line.split(" ")[2] === "bpf");
   const built = "boot a kernel built with CONFIG_PACKET=y; where memory is short, free some";
   const newer = "boot a kernel of 6.2 or later";
   const privileges = "see the capabilities above; in a container, its seccomp profile may forbid it";
@@ -73,13 +73,6 @@ export function kernelChecks({ proc, sys }: Roots, { capture }: HostProbe): Chec
       "BPF programs that look into the kernel's own structures need it; the capture's does not",
       "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y",
     ),
-    check(
-      "bpffs",
-      bpffs,
-      bpffs ? "mounted" : "not mounted",
-      "a relay pins its BPF programs there, so that they outlive it; a capture pins none",
-      "sudo mount -t bpf bpf /sys/fs/bpf",
-    ),
   ];
 }
 
@@ -111,6 +104,20 @@ const limits: readonly Limit[] = [
     least: 128,
     advised: 1024,
     why: "a socket can join this many multicast groups; the next join fails",
+  },
+  {
+    name: "net.ipv4.igmp_max_msf",
+    unit: "sources a group",
+    least: 10,
+    advised: 64,
+    why: "a socket can ask for this many sources of a group; a relay's join-holder counts on ten",
+  },
+  {
+    name: "net.core.wmem_max",
+    unit: "bytes",
+    least: 8 << 20,
+    advised: 16 << 20,
+    why: "without CAP_NET_ADMIN the buffer of each output of a relay in user space is cut to it, and full the sooner",
   },
 ];
 

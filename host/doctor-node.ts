@@ -51,11 +51,11 @@ function checksOf(roots: Roots, name: string): Check[] {
   }
 }
 
-export function interfaceChecks(roots: Roots, named: readonly string[]): Check[] {
-  const found =
-    named.length > 0
-      ? named
-      : names(`${roots.sys}/class/net`).filter((name) => existsSync(`${roots.sys}/class/net/${name}/device`));
+/** Those named, or those with a device behind them. */
+export const examined = ({ sys }: Roots, named: readonly string[]): readonly string[] =>
+  named.length > 0 ? named : names(`${sys}/class/net`).filter((name) => existsSync(`${sys}/class/net/${name}/device`));
+
+export function interfaceChecks(roots: Roots, found: readonly string[]): Check[] {
   if (found.length > 0) return found.flatMap((name) => checksOf(roots, name));
   return [
     {

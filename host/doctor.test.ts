@@ -4,6 +4,7 @@ import type { HostProbe } from "#native/engine.ts";
 import { effectiveCapabilities } from "./capabilities.ts";
 import type { Check } from "./check.ts";
 import { doctor } from "./doctor.ts";
+import type { RelayTrial } from "./relay-trial.ts";
 import { tree, type Tree } from "./tree.ts";
 
 const works = { outcome: "works", detail: "" } as const;
@@ -30,14 +31,26 @@ const server = {
   "proc/sys/kernel/osrelease": "6.12.9-amd64",
   "proc/sys/net/core/rmem_max": "26214400",
   "proc/sys/net/core/netdev_max_backlog": "10000",
+  "proc/sys/net/core/wmem_max": "16777216",
   "proc/sys/net/ipv4/igmp_max_memberships": "1024",
+  "proc/sys/net/ipv4/igmp_max_msf": "64",
+  "sys/fs/bpf/README": "",
   "proc/irq/default_smp_affinity": "ff",
   "proc/1/comm": "systemd",
 };
 
-function examine(machine: Tree, probe = good): Map<string, Check> {
+const carries: RelayTrial = { programs: works, observed: true, interfaces: new Map() };
+
+function examine(machine: Tree, probe = good, trial = carries): Map<string, Check> {
   const roots = { sys: machine.path("sys"), proc: machine.path("proc") };
-  const found = doctor({ roots, probe, interfaces: [], store: machine.path("store/deep"), program: "/usr/bin/node" });
+  const found = doctor({
+    roots,
+    probe,
+    trial: () => trial,
+    interfaces: [],
+    store: machine.path("store/deep"),
+    program: "/usr/bin/node",
+  });
   return new Map(found.map((one) => [one.name, one]));
 }
 
@@ -55,16 +68,41 @@ test.each([
   ["irqbalance", { "proc/77/comm": "irqbalance\n" }, "running"],
   ["CPU governor", { "sys/devices/system/cpu/cpu1/cpufreq/scaling_governor": "powersave" }, "performance, powersave"],
   ["clock source", { "sys/devices/system/clocksource/clocksource0/current_clocksource": "hpet" }, "hpet"],
-  ["kernel", { "proc/sys/kernel/osrelease": "6.1.0-38-amd64" }, "6.1.0-38-amd64"],
+  [
+    "tcx",
+    { "proc/sys/kernel/osrelease": "6.5.0-13" },
+    "not in 6.5.0-13: tc's programs are attached by a filter of a clsact qdisc",
+  ],
   ["net.core.rmem_max", { "proc/sys/net/core/rmem_max": "212992" }, "212992 bytes"],
   ["net.core.netdev_max_backlog", { "proc/sys/net/core/netdev_max_backlog": "1000" }, "1000 frames"],
   ["net.ipv4.igmp_max_memberships", { "proc/sys/net/ipv4/igmp_max_memberships": "20" }, "20 groups a socket"],
+  ["net.ipv4.igmp_max_msf", { "proc/sys/net/ipv4/igmp_max_msf": "5" }, "5 sources a group"],
+  ["net.core.wmem_max", { "proc/sys/net/core/wmem_max": "212992" }, "212992 bytes"],
   ["bpffs", { "proc/self/mounts": "/dev/sda1 / ext4 rw 0 0\n" }, "not mounted"],
+  ["bpffs", { "proc/self/mounts": "bpf /sys/fs/other bpf rw 0 0\n" }, "/sys/fs/other: not writable (ENOENT)"],
 ])("%s is a warning with a remedy when it is not as it should be", (name, changed, found) => {
   using machine = tree({ ...server, ...changed });
   const checks = examine(machine);
   expect(checks.get(name)).toMatchObject({ verdict: "warning", found, remedy: expect.stringMatching(/\w/) as string });
   expect([...checks.values()].filter(({ verdict }) => verdict === "warning")).toHaveLength(1);
+});
+
+test("an old kernel lacks two things", () => {
+  using machine = tree({ ...server, "proc/sys/kernel/osrelease": "6.1.0-38-amd64" });
+  const checks = examine(machine);
+  expect(checks.get("kernel")).toMatchObject({ verdict: "warning", found: "6.1.0-38-amd64" });
+  expect(checks.get("tcx")).toMatchObject({ verdict: "warning" });
+});
+
+test("where no program of a relay can be loaded the reason is told, and what is left to it", () => {
+  using machine = tree(server);
+  const refused = { programs: { outcome: "fails", detail: "EPERM" }, observed: false, interfaces: new Map() } as const;
+  const checks = examine(machine, good, refused);
+  expect(checks.get("relay engines")).toMatchObject({ verdict: "warning", found: "user space (EPERM)" });
+  expect(checks.get("relay losses")).toMatchObject({ verdict: "not applicable" });
+  const blind = examine(machine, good, { ...carries, observed: false });
+  expect(blind.get("relay engines")).toMatchObject({ verdict: "ok", found: "XDP, tc, user space" });
+  expect(blind.get("relay losses")).toMatchObject({ verdict: "warning", found: "not seen behind a redirect" });
 });
 
 test("an older kernel that takes the flag and forgets it; a clock that nobody sets", () => {
@@ -88,7 +126,8 @@ test.each([
   ["0000000000000000", []],
   ["0000000000002000", ["CAP_NET_RAW"]],
   ["0000008000007000", ["CAP_BPF", "CAP_IPC_LOCK", "CAP_NET_ADMIN", "CAP_NET_RAW"]],
-  ["0000000000200000", ["CAP_BPF", "CAP_SYS_ADMIN"]], // the old one stands for the new
+  ["0000004000000000", ["CAP_PERFMON"]],
+  ["0000000000200000", ["CAP_BPF", "CAP_PERFMON", "CAP_SYS_ADMIN"]], // the old one stands for the new
 ])("the effective set %s holds %j", (mask, names) => {
   expect([...effectiveCapabilities(`Name:\tnode\nCapPrm:\t000001ffffffffff\nCapEff:\t${mask}\n`)].toSorted()).toEqual(
     names,

@@ -149,6 +149,8 @@ export interface KernelRelayOptions {
   readonly orphanAfterMs: number;
   /** replace programs that are adopted even by equal ones */
   readonly renew?: boolean;
+  /** attach tc's programs as filters of clsact qdiscs, as kernels before 6.6 need it; for tests */
+  readonly filters?: boolean;
 }
 
 /** Of one apply(). */
@@ -163,8 +165,10 @@ export interface KernelRelay {
   /** what was found: pins of an earlier agent, and whether its programs were replaced by newer ones */
   readonly adopted: boolean;
   readonly upgraded: boolean;
-  /** false: without CAP_PERFMON. What xdp hands to a device counts as sent, even if the device drops it; tc stays exact, and is slower */
+  /** false: nothing behind a redirect is. What xdp hands to a device counts as sent, even if the device drops it; tc stays exact, and is slower */
   readonly observed: boolean;
+  /** tc's programs are attached by tcx links; false: by filters, which somebody else may take away (they come back within a second) */
+  readonly tcx: boolean;
   probe(ifindex: number): RelayProbe;
   /**
    * The rules of xdp and tc in it, all of them: what is not in it is removed. All or nothing; a rule that did not change is not touched. Throws

@@ -51,6 +51,16 @@ test.each(cases)("%s", async (_, rule, made, missing, engine, why) => {
   expect(choice.why).toMatch(why);
 });
 
+test("how an engine is attached is part of the reason, where there is something to tell", async () => {
+  const [chosen, asked] = await readRules("it", [{ from, to: [...to, { interface: "eth1", port: 1 }] }, { from: { ...from, port: 5001 }, to, engine: "TC" }]); // biome-ignore format: one line
+  if (!chosen || !asked) throw new Error("no rules");
+  const rows = engines().map((row) => (row.engine === "tc" ? { ...row, why: "by filters" } : row));
+  const near = madeNear({ links });
+  const whyOf = (rule: typeof chosen) => chooseEngine(rule, find(rule, near).ends, near, rows).why;
+  expect(whyOf(chosen)).toBe("not XDP: XDP has one output, and this rule 2; by filters");
+  expect(whyOf(asked)).toBe("asked for; by filters");
+});
+
 test("what carries a rule stays as long as it can, and what it cannot do any more it gives up", async () => {
   const [named] = await readRules("it", [{ from, to }]);
   if (!named) throw new Error("no rule");

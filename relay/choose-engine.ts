@@ -36,6 +36,11 @@ export function chooseEngine(
     const row = engines.find((one) => one.engine === engine);
     return row?.available === true ? undefined : (row?.why ?? `${words[engine]} is not built`);
   };
+  /** what is to be known of one that is there */
+  const how = (engine: RelayEngine): string => {
+    const why = engines.find((one) => one.engine === engine)?.why ?? "";
+    return why === "" ? "" : `; ${why}`;
+  };
   const cannot = (engine: RelayEngine): string | undefined =>
     missing(engine) ?? (engine === "xdp" ? (cannotXdp(rule, ends, near) ?? notTaken(ends, near)) : undefined);
 
@@ -45,13 +50,13 @@ export function chooseEngine(
     if (why !== undefined) return { engine: null, why };
     // Two relays that face each other would wait for each other's program for ever: what is asked for begins, and drops are counted.
     const until = engine === "xdp" ? notTaken(ends, near) : undefined;
-    return { engine, why: until === undefined ? "asked for" : `asked for; ${until}` };
+    return { engine, why: until === undefined ? `asked for${how(engine)}` : `asked for; ${until}` };
   }
   if (before && cannot(before.engine) === undefined) return before;
   const notXdp = cannot("xdp") ?? ratherNotXdp(ends, near);
   if (notXdp === undefined) return { engine: "xdp", why: "one output, in the driver" };
   const notTc = cannot("tc");
-  if (notTc === undefined) return { engine: "tc", why: `not XDP: ${notXdp}` };
+  if (notTc === undefined) return { engine: "tc", why: `not XDP: ${notXdp}${how("tc")}` };
   const notUser = cannot("afpacket");
   if (notUser === undefined) return { engine: "afpacket", why: `not in the kernel: ${notTc}` };
   const all = [...new Set([notXdp, notTc, notUser])];

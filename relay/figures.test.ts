@@ -9,10 +9,12 @@ import { able, madeNear, noEngines } from "./made-near.ts";
 import { hopRows, percentile, portRows } from "./port-rows.ts";
 import { Programme, type Stand } from "./programme.ts";
 import { ChangedRows } from "./report.ts";
+import { bytesOf, find } from "./resolve.ts";
 import { readRules } from "./rule-input.ts";
 import { RelayMetrics } from "./show-figures.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { Tallies } from "./tallies.ts";
+import { tooSmall } from "./tunnel-room.ts";
 
 const zeros = <Reason extends string>(list: Readonly<Record<Reason, string>>): Record<Reason, number> =>
   Object.fromEntries(Object.keys(list).map((reason) => [reason, 0])) as Record<Reason, number>;
@@ -178,6 +180,23 @@ test("a tunnel whose way is too small for what may come in is named, with the si
   });
   const [told] = holding({ ...still, stands: stands.values() });
   expect(told).toMatchObject({ code: "RELAY_TUNNEL_MTU", details: { path: 7, mtu: 1500, wanted: 1500, overhead: 60, needed: 1560, fits: 1440 } }); // biome-ignore format: one row
+});
+
+test("of what comes by a tunnel there is as much less to wrap as that tunnel's headers", async () => {
+  const relayed = (peer: string) => standing({
+    id: "on",
+    from: { tunnel: { path: 6, key: "00".repeat(16), peers: [peer] } },
+    to: [{ tunnel: { path: 7, key: "00".repeat(16), to: "192.0.2.2" } }],
+  }); // biome-ignore format: one rule
+  const around = { ...near, way: (to: Uint8Array, ifindex?: number) => near.way(to, ifindex) ?? near.way(bytesOf("192.0.2.2")) }; // biome-ignore format: one row
+  const told = (stands: Awaited<ReturnType<typeof relayed>>, mtu: number) => {
+    const link = near.link("eth0");
+    const linkAt = (ifindex: number) => (ifindex === link?.index ? { ...link, mtu } : near.linkAt(ifindex));
+    return [...stands.values()].flatMap(({ rule }) => tooSmall(rule, [link?.index ?? 0], find(rule, around).outputs, { linkAt })); // biome-ignore format: one line
+  };
+  const stands = await relayed("192.0.2.9");
+  expect(told(stands, 1500)).toEqual([]);
+  expect(told(stands, 9000)).toMatchObject([{ path: 7, output: expect.any(String) as string, wanted: 8940, needed: 9000, mtu: 1500, fits: 1440 }]); // biome-ignore format: one row
 });
 
 test("loops, intruders, drops, residues, workers, programs of others", async () => {

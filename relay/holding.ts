@@ -33,7 +33,7 @@ export function holding(standing: Standing): Holding[] {
     ...ofRules(stands),
     ...ofInputs(stands, standing.near),
     ...ofForeigners(stands, standing.near),
-    ...ofTunnels(stands, standing.near),
+    ...ofTunnels(stands),
     ...standing.ports.flatMap((port) => ofPort(port, standing.portsBefore)),
     ...ofHops(standing),
     ...ofDrops(standing.dropped),
@@ -108,23 +108,10 @@ function ofForeigners(stands: readonly Stand[], near: Surroundings): Holding[] {
   });
 }
 
-/** The header of the tunnel, UDP and IP around a packet. */
-const tunnelBytes = (family: number): number => 32 + 8 + (family === 4 ? 20 : 40);
-
-function ofTunnels(stands: readonly Stand[], near: Surroundings): Holding[] {
-  return stands.flatMap(({ rule, found }) =>
-    found.outputs.flatMap(({ output, link, mtu, destination }): Holding[] => {
-      if (!output.tunnel || !link || !destination) return [];
-      // As large as what may come in; of what comes by a tunnel the other end has seen to that.
-      const wanted = Math.max(0, ...found.ends.inputs.map((ifindex) => near.linkAt(ifindex)?.mtu ?? 0));
-      const overhead = tunnelBytes(destination.length);
-      if (rule.from.tunnel || wanted + overhead <= mtu) return [];
-      const { path, to } = output.tunnel;
-      const sizes = { mtu, wanted, overhead, needed: wanted + overhead, fits: mtu - overhead };
-      return [warning("RELAY_TUNNEL_MTU", `path ${path}`, { path, to, interface: link.name, ...sizes })];
-    }),
+const ofTunnels = (stands: readonly Stand[]): Holding[] =>
+  stands.flatMap(({ found }) =>
+    found.small.map((small) => warning("RELAY_TUNNEL_MTU", `path ${small.path}`, { ...small })),
   );
-}
 
 const looping: readonly RelayRefusal[] = ["loop", "hop_limit"];
 const intruding: readonly RelayRefusal[] = ["stranger", "unknown_path", "tag", "replay", "version"];

@@ -24,6 +24,8 @@ export interface Made {
   readonly probes?: Readonly<Record<string, Partial<RelayProbe> | null>>;
   readonly defaults?: string;
   readonly watched?: string;
+  /** VLAN interface → what it is on, its tag */
+  readonly vlans?: Readonly<Record<string, readonly [under: string, vlan: number]>>;
 }
 
 export function madeNear({
@@ -49,6 +51,12 @@ export function madeNear({
   return {
     link: named,
     linkAt: at,
+    vlanOf: (ifindex, vlan) => {
+      const on = Object.entries(more.vlans ?? {}).find(
+        ([, [under, tag]]) => under === at(ifindex)?.name && tag === vlan,
+      );
+      return on && named(on[0]);
+    },
     addresses: own,
     way: (to, ifindex) => {
       const [name = "", via = ""] = hexed(ways).get(text(to)) ?? [];

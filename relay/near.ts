@@ -1,6 +1,6 @@
 // The surroundings, followed: a new picture soon after something changed. Enters: the kernel's word on interfaces, ways and next hops. Leaves: pictures; and what
 // the rules need of the surroundings, kept: next hops known, groups joined.
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import { addressText, parseNetwork } from "#domain/network.ts";
 import { engine, type Link } from "#native/engine.ts";
@@ -10,8 +10,9 @@ import type { Engines } from "./engines.ts";
 import { type Membership, Memberships } from "./memberships.ts";
 import { Neighbours } from "./neighbours.ts";
 import type { Stand } from "./programme.ts";
-import { bytesOf } from "./resolve.ts";
 import type { Bytes, NearLink, Surroundings } from "./surroundings.ts";
+import { vlanKey, vlanNames } from "./vlans.ts";
+import { type NotJoined, wantedGroups } from "./wanted-groups.ts";
 
 export interface NearOptions {
   readonly engines: Pick<Engines, "probe">;
@@ -19,12 +20,6 @@ export interface NearOptions {
   readonly folder: string;
   readonly orphanAfterMs: number;
   readonly log: Log;
-}
-
-export interface NotJoined {
-  readonly interface: string;
-  readonly group: string;
-  readonly detail: string;
 }
 
 /** A change seldom comes alone. */
@@ -46,7 +41,8 @@ export class Near {
   #wanted: readonly Membership[] = [];
   #joined = "";
   #hops = "";
-  notJoined: readonly NotJoined[] = [];
+  #failed: readonly NotJoined[] = [];
+  #impossible: readonly NotJoined[] = [];
 
   private constructor(options: NearOptions, first: () => void) {
     this.#options = options;
@@ -82,6 +78,11 @@ export class Near {
     return this.#now;
   }
 
+  /** groups that could not be joined, and why */
+  get notJoined(): readonly NotJoined[] {
+    return [...this.#impossible, ...this.#failed];
+  }
+
   /** What is to be kept known and joined from now on. */
   want(stands: Iterable<Stand>): void {
     const all = [...stands];
@@ -94,7 +95,9 @@ export class Near {
       this.#hops = hopNames;
       this.#neighbours.want([...hops.values()]);
     }
-    this.#join(all.flatMap(membershipsOf));
+    const { wanted, impossible } = wantedGroups(all, this.now);
+    this.#impossible = impossible;
+    this.#join(wanted);
   }
 
   stop(): void {
@@ -114,13 +117,13 @@ export class Near {
       `${ifindex} ${addressText(group)}${source ? ` ${addressText(source)}` : ""}`;
     const names = [...new Set(wanted.map(name))].sort().join("\n");
     // What could not be joined is asked for again, for the memberships try again by themselves.
-    if (names === this.#joined && this.notJoined.length === 0) return;
+    if (names === this.#joined && this.#failed.length === 0) return;
     this.#joined = names;
     this.#wanted = wanted;
     const nameOf = (ifindex: number): string => this.now.linkAt(ifindex)?.name ?? `interface ${ifindex}`;
     this.#memberships.want(wanted).then(
       ({ failed }) => {
-        this.notJoined = failed.map(({ membership: { ifindex, group }, detail }) => ({
+        this.#failed = failed.map(({ membership: { ifindex, group }, detail }) => ({
           interface: nameOf(ifindex),
           group: addressText(group),
           detail,
@@ -128,7 +131,7 @@ export class Near {
       },
       (error: Error) => {
         this.#joined = ""; // with the next change, or heartbeat
-        this.notJoined = [{ interface: "this node", group: "its groups", detail: error.message }];
+        this.#failed = [{ interface: "this node", group: "its groups", detail: error.message }];
       },
     );
   }
@@ -144,7 +147,7 @@ export class Near {
     this.#probe();
     this.#memberships
       .heartbeat()
-      .then(() => this.notJoined.length > 0 && this.#join(this.#wanted))
+      .then(() => this.#failed.length > 0 && this.#join(this.#wanted))
       .catch((error: unknown) => this.#options.log.warning("the join-holder did not answer", { error }));
   }
 
@@ -166,9 +169,14 @@ export class Near {
     this.#probes = probes;
     const neighbours = this.#neighbours;
     let defaults: ReadonlySet<number> | undefined;
+    let vlans: ReadonlyMap<string, string> | undefined;
     return {
       link: (name) => names.get(name),
       linkAt: (ifindex) => indexes.get(ifindex),
+      vlanOf: (ifindex, vlan) => {
+        vlans ??= vlanNames(existsSync(vlanList) ? readFileSync(vlanList, "utf8") : "");
+        return names.get(vlans.get(vlanKey(indexes.get(ifindex)?.name ?? "", vlan)) ?? "");
+      },
       addresses: neighbours.addresses().map(({ ifindex, address }) => ({ ifindex, address })),
       way: (to, ifindex) => neighbours.way(to, ifindex),
       neighbour: (ifindex, address) => neighbours.neighbour(ifindex, address),
@@ -185,14 +193,7 @@ export class Near {
   }
 }
 
-/** A group is joined while its rule is programmed; what comes in by a tunnel needs no joining. */
-function membershipsOf({ rule: { from }, found, state }: Stand): Membership[] {
-  const [ifindex] = found.ends.inputs;
-  if (state === "waiting" || from.group === undefined || ifindex === undefined) return [];
-  const group = bytesOf(from.group);
-  if (from.sources.length === 0) return [{ ifindex, group }];
-  return from.sources.map((source) => ({ ifindex, group, source: bytesOf(source) }));
-}
+const vlanList = "/proc/net/vlan/config";
 
 /** packet(7): a socket for all protocols, bound to this interface or to all of them. */
 const everything = "0003";

@@ -89,6 +89,8 @@ export function openEngines(config: RelayConfig, log: Log): OpenEngines {
   return new OpenEngines(config, kernel, workers, missing ?? "");
 }
 
+const filtered = "attached by filters of clsact qdiscs, for this kernel has no tcx";
+
 const nothing: RelayPlan = { rules: [], tunnelPorts: [], ownAddresses: [] };
 
 export class OpenEngines implements Engines {
@@ -105,7 +107,8 @@ export class OpenEngines implements Engines {
     this.#workers = workers;
     this.pinned = kernel.pinned;
     const inKernel = (engine: "xdp" | "tc", name: "XDP" | "TC"): EngineRow => {
-      const why = allow.includes(name) ? kernel.why : `engines.allow has no ${name}`;
+      const way = engine === "tc" && kernel.relay?.tcx === false ? filtered : kernel.why;
+      const why = allow.includes(name) ? way : `engines.allow has no ${name}`;
       return { engine, available: this.#kernel !== undefined && allow.includes(name), why };
     };
     this.#states = [
@@ -122,7 +125,7 @@ export class OpenEngines implements Engines {
     if (!this.#kernel) return "none";
     const { adopted, upgraded, observed } = this.#kernel;
     const how = upgraded ? "adopted and replaced" : adopted ? "adopted" : "loaded";
-    return `layout ${layout}, ${how}${observed ? "" : ", without CAP_PERFMON: what a device drops behind XDP is not seen"}`;
+    return `layout ${layout}, ${how}${observed ? "" : ", and what a device drops behind XDP is not seen"}`;
   }
   states(): readonly EngineRow[] {
     return this.#states;

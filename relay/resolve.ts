@@ -6,6 +6,7 @@ import type { RelayEngine } from "#domain/vocabulary.ts";
 import type { ResolvedOutput, ResolvedRule, ResolvedTunnelInput, ResolvedWireInput } from "#native/relay.ts";
 import type { Ends } from "./choose-engine.ts";
 import type { Bytes, NearLink, Surroundings, Way } from "./surroundings.ts";
+import { type TooSmall, tooSmall } from "./tunnel-room.ts";
 
 /** The tunnel's own: UDP 6087. */
 export const tunnelPort = 6087;
@@ -28,6 +29,8 @@ export interface OutputWay {
 export interface Found {
   readonly ends: Ends;
   readonly outputs: readonly OutputWay[];
+  /** tunnels that what comes in may not fit into */
+  readonly small: readonly TooSmall[];
   /** why it cannot be programmed, whatever the engine */
   readonly waiting: string | undefined;
   /** what it waits for, in a word: rules that wait for the same are told together */
@@ -43,18 +46,23 @@ export function find(rule: NamedRule, near: Surroundings): Found {
   const outputs = rule.to.map((output) => wayOf(rule, output, near));
   const places = [rule.from.group ?? rule.from.address, ...(rule.from.tunnel?.peers ?? []), ...rule.to.map((output) => output.tunnel?.to ?? destinationOf(rule, output))]; // biome-ignore format: one list
   const ipv6 = places.some((text) => text?.includes(":"));
-  const ends = (inputs: readonly number[]): Ends => ({ inputs, outputs: outputs.map(({ link }) => link?.index), ipv6 });
+  const found = (inputs: readonly number[], cause: string, waiting?: string): Found => ({
+    ends: { inputs, outputs: outputs.map(({ link }) => link?.index), ipv6 },
+    outputs,
+    small: tooSmall(rule, inputs, outputs, near),
+    waiting,
+    cause,
+  });
   const { tunnel, interface: name = "", address } = rule.from;
   if (tunnel) {
     const ports = tunnelInputs(rule, near);
-    const waiting = ports.length === 0 ? "this node has no address for tunnels to come to" : undefined;
-    return { ends: ends(ports), outputs, waiting, cause: "tunnel" };
+    return found(ports, "tunnel", ports.length === 0 ? "this node has no address for tunnels to come to" : undefined);
   }
   const link = near.link(name);
-  if (!link) return { ends: ends([]), outputs, waiting: `${name} is not there`, cause: name };
+  if (!link) return found([], name, `${name} is not there`);
   if (address !== undefined && !near.addresses.some((one) => same(one.address, bytesOf(address))))
-    return { ends: ends([link.index]), outputs, waiting: `${address} is no address of this node`, cause: address };
-  return { ends: ends([link.index]), outputs, waiting: undefined, cause: name };
+    return found([link.index], address, `${address} is no address of this node`);
+  return found([link.index], name);
 }
 
 /** By which interfaces a tunnel's packets come: the ways back to its peers. */

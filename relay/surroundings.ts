@@ -26,6 +26,8 @@ export interface Way {
 export interface Surroundings {
   link(name: string): NearLink | undefined;
   linkAt(ifindex: number): NearLink | undefined;
+  /** the interface that puts this tag on what leaves by that one */
+  vlanOf(ifindex: number, vlan: number): NearLink | undefined;
   /** this node's own */
   readonly addresses: readonly { readonly ifindex: number; readonly address: Bytes }[];
   /** `ifindex`: by this interface only */

@@ -166,6 +166,11 @@ function ruleRow(
   };
 }
 
+function smallOf({ found }: Stand, id: string): OutputRow["too_small"] {
+  const small = found.small.find(({ output }) => output === id);
+  return small ? { interface: small.interface, mtu: small.mtu, needed: small.needed, fits: small.fits } : null;
+}
+
 function outputRows({ stand, outputs, before, ns }: Known): OutputRow[] {
   const { rule, found } = stand;
   return found.outputs.map(({ output, link, problem }) => {
@@ -182,6 +187,7 @@ function outputRows({ stand, outputs, before, ns }: Known): OutputRow[] {
       port: output.tunnel ? null : (portOf(rule, output) ?? null),
       path: output.tunnel?.path ?? null,
       problem,
+      too_small: smallOf(stand, output.id),
       wanted: one?.wanted ?? 0,
       packets_relayed: one?.sent ?? 0,
       bytes_relayed: one?.sentBytes ?? 0,

@@ -3,6 +3,8 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import type { Check } from "#host/check.ts";
+import { Sink } from "../../cli/relay-ends.ts";
+import { RelayRig } from "../../cli/relay-rig.ts";
 import { Network } from "./network.ts";
 
 const run = promisify(execFile);
@@ -27,7 +29,7 @@ async function doctor(...launch: string[]): Promise<Report> {
   return { ...told, code: ended.code, of: (name) => told.checks.find((one) => one.name === name) };
 }
 
-const capabilities = ["CAP_NET_RAW", "CAP_BPF", "CAP_IPC_LOCK", "CAP_NET_ADMIN"];
+const capabilities = ["CAP_NET_RAW", "CAP_BPF", "CAP_IPC_LOCK", "CAP_NET_ADMIN", "CAP_PERFMON"];
 const dropped = (...names: string[]): string[] => [
   "setpriv",
   `--bounding-set=${names.map((name) => `-${name}`).join(",")}`,
@@ -44,6 +46,9 @@ test("with all rights every step of a capture works, and none is said to be miss
     "fanout",
     "own frames left out",
     "fanout program",
+    "relay engines",
+    "relay losses",
+    "tcx",
   ])
     expect(of(name), name).toMatchObject({ verdict: "ok" });
   for (const { verdict, remedy } of checks)
@@ -53,7 +58,8 @@ test("with all rights every step of a capture works, and none is said to be miss
 test.each([
   ["CAP_NET_RAW", ["net_raw"], "missing", "packet socket", "Operation not permitted"],
   ["CAP_BPF", ["bpf", "sys_admin"], "warning", "fanout program", "Operation not permitted"],
-  ["CAP_NET_ADMIN", ["net_admin"], "warning", undefined, ""],
+  ["CAP_NET_ADMIN", ["net_admin"], "warning", "relay engines", "user space (CAP_NET_ADMIN not held)"],
+  ["CAP_PERFMON", ["perfmon", "sys_admin"], "warning", "relay engines", "CAP_PERFMON"],
 ])("without %s it is named, and so is what no longer works", async (name, caps, verdict, broken, words) => {
   const { code, of } = await doctor(...dropped(...caps));
   expect(of(name)).toMatchObject({
@@ -117,4 +123,34 @@ test("in a namespace: the loopback interface down, an interface named, one that 
   });
   expect(of(named, "rp_filter of far")).toMatchObject({ verdict: "warning", found: "strict" });
   expect(of(named, "interface nowhere")).toMatchObject({ verdict: "missing" });
+});
+
+test("in a namespace: what an interface can do for a relay, whose programs are on it, and where to pin", async () => {
+  using rig = new RelayRig({ hops: 1 });
+  const inside = (): ((name: string) => Check | undefined) => {
+    const { checks } = JSON.parse(rig.said("b", tapline, "doctor", "--json", "b0")) as { checks: Check[] };
+    return (name) => checks.find((one) => one.name === name);
+  };
+  const bare = inside();
+  expect(bare("XDP of b0")).toMatchObject({ verdict: "ok", found: "in the driver (veth)" });
+  expect(bare("XDP to b0")).toMatchObject({ verdict: "warning", found: "takes no frames", remedy: expect.stringContaining("gro on") as string }); // biome-ignore format: one row
+  expect(bare("programs on b0")).toMatchObject({ verdict: "ok", found: "no others" });
+  expect(bare("MTU of b0")).toMatchObject({ verdict: "warning", found: "1500 bytes: through a tunnel 1440" });
+
+  rig.said("a", "ethtool", "-K", "a1", "gro", "on");
+  for (const [node, name] of [["a", "a1"], ["b", "b0"]] as const) rig.said(node, "ip", "link", "set", name, "mtu", "1600"); // biome-ignore format: one list
+  await Sink.start(rig, { lanes: [{ address: "239.1.1.9" }], numbers: 64, how: "tc" }, "b");
+  const ready = inside();
+  expect(ready("XDP to b0")).toMatchObject({ verdict: "ok", found: "takes frames" });
+  expect(ready("programs on b0")).toMatchObject({ verdict: "warning", found: "somebody else's: tc" });
+  expect(ready("MTU of b0")).toMatchObject({ verdict: "ok" });
+  await Sink.start(rig, { lanes: [{ address: "239.1.1.9" }], numbers: 64 }, "b");
+  expect(inside()("programs on b0")).toMatchObject({ verdict: "warning", found: "somebody else's: XDP, tc" });
+});
+
+test("a BPF file system that may not be written to is told, with who may", async () => {
+  const { of } = await doctor("unshare", "--mount", "sh", "-c", 'mount -t bpf -o mode=0555 none /sys/fs/bpf && exec setpriv --reuid=65534 --clear-groups -- "$@"', "sh"); // biome-ignore format: one command
+  expect(of("bpffs")).toMatchObject({ verdict: "warning", found: "/sys/fs/bpf: not writable (EACCES)" });
+  const writable = await doctor("unshare", "--mount", "sh", "-c", 'mount -t bpf none /sys/fs/bpf && exec "$@"', "sh");
+  expect(writable.of("bpffs")).toMatchObject({ verdict: "ok", found: "/sys/fs/bpf: writable" });
 });

@@ -41,7 +41,7 @@ function obey(command: KernelCommand): unknown {
   switch (command.do) {
     case "open":
       relay = openKernelRelay(command.options);
-      return { adopted: relay.adopted, upgraded: relay.upgraded, observed: relay.observed };
+      return { adopted: relay.adopted, upgraded: relay.upgraded, observed: relay.observed, tcx: relay.tcx };
     case "apply":
       return opened().apply(command.plan);
     case "churn":

@@ -23,6 +23,7 @@ export interface Opened {
   readonly adopted: boolean;
   readonly upgraded: boolean;
   readonly observed: boolean;
+  readonly tcx: boolean;
 }
 
 export class KernelEnd implements AsyncDisposable {
@@ -30,7 +31,7 @@ export class KernelEnd implements AsyncDisposable {
   readonly #answers: AsyncIterator<string>;
   readonly #ended: Promise<unknown>;
   #problems = "";
-  opened: Opened = { adopted: false, upgraded: false, observed: false };
+  opened: Opened = { adopted: false, upgraded: false, observed: false, tcx: false };
 
   private constructor(child: ChildProcess) {
     this.#child = child;
@@ -68,6 +69,7 @@ export class KernelEnd implements AsyncDisposable {
   trace = (rule: string, packets: number): Promise<unknown> => this.#tell({ do: "trace", rule, packets });
   traces = (): Promise<RelayTrace[]> => this.#tell<RelayTrace[]>({ do: "traces" });
   figures = (): Promise<RelayFigures> => this.#tell<RelayFigures>({ do: "figures" });
+  close = (): Promise<unknown> => this.#tell({ do: "close" });
   uninstall = (): Promise<unknown> => this.#tell({ do: "uninstall" });
 
   /** As the kernel would end it: it hears nothing. */

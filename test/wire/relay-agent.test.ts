@@ -121,6 +121,21 @@ describe("a relay", { timeout: 120_000 }, () => {
     await agent.end("SIGTERM");
   });
 
+  test("a group whose packets have a tag is not asked for without it: what is missing is told", async () => {
+    using rig = new RelayRig({ hops: 1 });
+    const agent = await RelayAgent.start(rig, "b", scratch.path, signal);
+    const tagged = rule({ id: "tagged", from: { interface: "b0", group: "239.1.1.7", port, vlan: 7 } });
+    await agent.load([rule(), tagged], signal);
+    const told = () => report(rig).conditions.filter(({ code }) => code === "RELAY_MEMBERSHIP_FAILED");
+    await until("it is told", () => told().length === 1);
+    expect(told()[0]?.message).toMatch(/239\.1\.1\.7 could not be joined on b0, VLAN 7: .*ip link add link b0 name b0\.7 type vlan id 7/); // biome-ignore format: one row
+    expect(rig.said("b", "ip", "maddress", "show", "dev", "b0")).toContain(group);
+    expect(rig.said("b", "ip", "maddress", "show", "dev", "b0")).not.toContain("239.1.1.7");
+    agent.rules("remove", "tagged");
+    await until("it is over", () => told().length === 0);
+    await agent.end("SIGTERM");
+  });
+
   test("a bad change, a bad file, half a question disturb nothing of what runs", async () => {
     using rig = new RelayRig({ hops: 1 });
     const sink = await Sink.start(rig, { lanes: [{ address: group }], numbers: 1_000_000 });
@@ -177,19 +192,26 @@ describe("a relay", { timeout: 120_000 }, () => {
     await until("it is told", async () => (await stats(agent))[0]?.packets_relayed === sent.sent);
     await agent.end("SIGTERM");
 
-    writeFileSync(join(scratch.path, "weak.yaml"), JSON.stringify({ name: "b", state: { path: join(scratch.path, "weak") }, control: { socket: join(scratch.path, "weak.sock") } })); // biome-ignore format: one row
-    const drop = ["setpriv", "--inh-caps=-bpf,-sys_admin,-perfmon", "--bounding-set=-bpf,-sys_admin,-perfmon"];
-    const weak = rig.start("b", [...drop, tapline, "relay", "--config", join(scratch.path, "weak.yaml")]);
-    const ask = (...words: string[]) => spawnSync(tapline, ["rules", ...words, "--socket", join(scratch.path, "weak.sock")], { encoding: "utf8" }); // biome-ignore format: one line
-    await until("it answers", () => ask("ping").status === 0);
-    expect(ask("add", "--id", "feed", "--from", `b0,${group}:${port}`, "--to", "b1").stderr).toBe("");
-    expect(ask("list").stdout).toMatch(/feed .* afpacket +active +not in the kernel: .*CAP_BPF/);
-    await until("its worker runs", () => ask("workers").stdout.includes("running"));
-    const again = await sendStream(rig, { packets: 1000, pps: 10_000 }, signal);
-    await until("relayed", () => (JSON.parse(ask("stats", "--json").stdout) as { rules: RuleDetail[] }).rules[0]?.packets_relayed === again.sent); // biome-ignore format: one line
-    weak.kill("SIGTERM");
-    await weak.ended;
-    rig.said("b", tapline, "relay", "--config", join(scratch.path, "weak.yaml"), "--uninstall");
+    for (const [word, lost] of [
+      ["CAP_BPF", "-bpf,-sys_admin,-perfmon"],
+      ["CAP_PERFMON", "-sys_admin,-perfmon"],
+    ] as const) {
+      // biome-ignore format: one list
+      writeFileSync(join(scratch.path, `${word}.yaml`), JSON.stringify({ name: "b", state: { path: join(scratch.path, word) }, control: { socket: join(scratch.path, `${word}.sock`) } })); // biome-ignore format: one row
+      const drop = ["setpriv", `--inh-caps=${lost}`, `--bounding-set=${lost}`];
+      const weak = rig.start("b", [...drop, tapline, "relay", "--config", join(scratch.path, `${word}.yaml`)]);
+      const ask = (...words: string[]) => spawnSync(tapline, ["rules", ...words, "--socket", join(scratch.path, `${word}.sock`)], { encoding: "utf8" }); // biome-ignore format: one line
+      await until("it answers", () => ask("ping").status === 0);
+      expect(ask("add", "--id", "feed", "--from", `b0,${group}:${port}`, "--to", "b1").stderr).toBe("");
+      expect(ask("list").stdout).toMatch(/feed .* afpacket +active +not in the kernel: /);
+      expect(ask("list").stdout).toContain(word);
+      await until("its worker runs", () => ask("workers").stdout.includes("running"));
+      const again = await sendStream(rig, { packets: 1000, pps: 10_000 }, signal);
+      await until("relayed", () => (JSON.parse(ask("stats", "--json").stdout) as { rules: RuleDetail[] }).rules[0]?.packets_relayed === again.sent); // biome-ignore format: one line
+      weak.kill("SIGTERM");
+      await weak.ended;
+      rig.said("b", tapline, "relay", "--config", join(scratch.path, `${word}.yaml`), "--uninstall");
+    }
   });
 
   test("somebody else's XDP program stays, and the fallback is said", async () => {
@@ -225,10 +247,12 @@ describe("a relay", { timeout: 120_000 }, () => {
     const running = (): boolean => rig.said("b", "ss", "-xlH").includes(join(agent.folder, "run", "joins-1.sock"));
     expect(running()).toBe(true);
     expect(attached()).toContain("xdp");
+    const pins = join(agent.folder, "bpf", "tapline", "default", "v1");
+    expect(existsSync(pins)).toBe(true);
     expect(groups()).toContain("239.1.1.2");
     expect(uninstall()).toMatchObject({ status: 0, stderr: "" });
     expect(attached()).not.toContain("xdp");
-    expect(existsSync(join(agent.folder, "bpf", "tapline", "default", "v1", "map_inputs"))).toBe(false);
+    expect(existsSync(pins)).toBe(false);
     await until("left", () => !/239\.1\.1\.[23]/.test(groups()));
     expect(running()).toBe(false);
     expect(uninstall()).toMatchObject({ status: 0 });

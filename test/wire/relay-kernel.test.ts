@@ -1,88 +1,18 @@
 // The relay's engines in the kernel, on real interfaces: nothing is lost or doubled unnamed, whatever happens to the process that made the rules.
-import { spawn } from "node:child_process";
-import { mkdtempSync, rmdirSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import type { RelayEngine } from "#domain/vocabulary.ts";
-import type { RelayFigures, ResolvedOutput, ResolvedRule } from "#native/relay.ts";
-import { group, sendStream, Sink, type SinkReport } from "../../cli/relay-ends.ts";
-import { relayCores, RelayRig, type NodeName } from "../../cli/relay-rig.ts";
+import type { ResolvedRule } from "#native/relay.ts";
+import { group, sendStream, Sink } from "../../cli/relay-ends.ts";
+import { relayCores, RelayRig } from "../../cli/relay-rig.ts";
 import { KernelEnd } from "./kernel-end.ts";
+import { Pins, Rules, startIn, taken, wholeStream } from "./kernel-rules.ts";
 import { RelayLab } from "./relay-lab.ts";
 import { accounted, frame, groupMac, ip, output, plan } from "./worker-end.ts";
 
 const { signal } = new AbortController();
 const engines = ["xdp", "tc"] as const;
-
-const startIn =
-  (rig: RelayRig, node: NodeName) =>
-  (command: string, ...args: string[]) =>
-    spawn("ip", ["netns", "exec", rig.namespace(node), command, ...args], { stdio: ["pipe", "pipe", "pipe"] });
-
-/** Rules from b0 to b1, on the same group and port unless told otherwise. */
-class Rules {
-  readonly from: number;
-  readonly to: number;
-  readonly #mac: Uint8Array;
-
-  constructor(rig: RelayRig) {
-    const said = (file: string): string => rig.said("b", "cat", `/sys/class/net/${file}`).trim();
-    this.from = Number(said("b0/ifindex"));
-    this.to = Number(said("b1/ifindex"));
-    this.#mac = Uint8Array.from(Buffer.from(said("b1/address").replaceAll(":", ""), "hex"));
-  }
-  output(id: string, destination: Uint8Array, wish: Partial<ResolvedOutput> = {}): ResolvedOutput {
-    const { to: ifindex } = this;
-    return { id, ifindex, destination, port: 5001, destinationMac: groupMac(destination), sourceMac: this.#mac, mtu: 1500, ...wish }; // biome-ignore format: one object
-  }
-  rule(engine: RelayEngine, id: string, to: Uint8Array, outputs: readonly ResolvedOutput[]): ResolvedRule {
-    return {
-      id,
-      engine,
-      input: { ifindex: this.from, vlan: 0, protocol: "UDP", destination: to, port: 5001, sources: [] },
-      outputs,
-      deliverLocal: false,
-      limitPps: 0,
-      limitBurst: 0,
-      stormPps: 0,
-    };
-  }
-  /** One output, the group itself. */
-  through(engine: RelayEngine): ResolvedRule {
-    return this.rule(engine, "stream", ip(group), [this.output("out", ip(group))]);
-  }
-  /** Others on the same interface, which no packet asks for; `turn` changes them. */
-  others(engine: RelayEngine, turn: number): ResolvedRule[] {
-    return Array.from({ length: 4 + (turn % 3) }, (_, i) =>
-      this.rule(engine, `other${i}`, ip(`239.9.0.${i}`), [this.output("out", ip(`239.8.${turn % 200}.${i}`))]),
-    );
-  }
-}
-
-/** A folder in a BPF file system of the test's own. Made before the rig, so that it is emptied after it: the rig takes the mount away. */
-class Pins implements Disposable {
-  readonly #folder = mkdtempSync(join(tmpdir(), "tapline-pins-"));
-  readonly path = join(this.#folder, "tapline", "test", "v1");
-  mount(rig: RelayRig): void {
-    rig.mountBpf(this.#folder);
-  }
-  [Symbol.dispose](): void {
-    rmdirSync(this.#folder);
-  }
-}
-
 const packets = 200_000;
 const pps = 60_000;
-
-/** Each number of a stream came once, in order. */
-function wholeStream({ lanes, unexpected }: SinkReport, figures: RelayFigures, count: number): void {
-  accounted(figures);
-  const { wanted, sent, dropped } = output(figures, "stream");
-  expect(lanes).toMatchObject([{ unique: count, lost: 0, duplicate: 0, behind: 0, wrong_length: 0 }]);
-  expect({ wanted, sent, dropped, unexpected }).toEqual({ wanted: count, sent: count, dropped: {}, unexpected: 0 });
-}
 
 describe.each(engines)("the engine %s", { timeout: 120_000 }, (engine) => {
   test("at the sender's full rate every packet is sent, or dropped for a reason that is counted", async () => {
@@ -90,7 +20,7 @@ describe.each(engines)("the engine %s", { timeout: 120_000 }, (engine) => {
     const lanes = engine === "xdp" ? [group] : ["239.1.1.1", "239.1.1.2", "239.1.1.3", "239.1.1.4"];
     const sink = await Sink.start(rig, { lanes: lanes.map((address) => ({ address })), numbers: 1 << 21 });
     await using relay = await KernelEnd.start(startIn(rig, "b"));
-    expect(relay.opened).toEqual({ adopted: false, upgraded: false, observed: true });
+    expect(relay.opened).toEqual({ adopted: false, upgraded: false, observed: true, tcx: true });
     const rules = new Rules(rig);
     const outputs = lanes.map((address, i) => rules.output(`out${i}`, ip(address)));
     await relay.apply(plan([rules.rule(engine, "stream", ip(group), outputs)]));
@@ -168,9 +98,9 @@ describe.each(engines)("the engine %s", { timeout: 120_000 }, (engine) => {
     await sending;
     wholeStream(await sink.settled(packets * 2), await third.figures(), packets * 2);
     expect((await third.probe(rules.from)).foreignXdp).toBe(false);
+    expect(await taken(rig, rules.from)).toBe(true);
     await third.uninstall();
-    const left = rig.said("b", "sh", "-c", "bpftool net show dev b0 | grep -c relay_ || true");
-    expect(left.trim()).toBe("0");
+    expect(await taken(rig, rules.from)).toBe(false);
   });
 
   test("two relays do not share pins", async () => {

@@ -172,6 +172,7 @@ relay::KernelOptions options_of(const Napi::Object& in) {
   out.max_outputs = in.Get("maxOutputs").ToNumber().Uint32Value();
   out.orphan_after_ms = static_cast<uint64_t>(in.Get("orphanAfterMs").ToNumber().Int64Value());
   out.renew = in.Get("renew").ToBoolean();
+  out.tcx = !in.Get("filters").ToBoolean();
   return out;
 }
 
@@ -197,6 +198,7 @@ Napi::Value open_kernel_relay(const Napi::CallbackInfo& info) {
   out.Set("adopted", (*held)->adopted());
   out.Set("upgraded", (*held)->upgraded());
   out.Set("observed", (*held)->observed());
+  out.Set("tcx", (*held)->tcx());
   out.Set("probe", method(env, held, [](const auto& call, KernelRelay& kernel) {
             return probe_row(call.Env(), kernel.probe(call[0].ToNumber().Uint32Value()));
           }));

@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
+#include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -13,13 +14,12 @@
 
 #include "host/ethtool.h"
 #include "host/netlink.h"
+#include "relay/links.h"
 #include "relay/status.h"
 
 namespace tapline::relay {
 
 namespace {
-
-constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);
 
 // linux/netdev.h; Debian 12's headers lack it.
 constexpr uint8_t kDeviceGet = 1;
@@ -43,8 +43,23 @@ uint64_t xdp_features(uint32_t ifindex) {
   return features;
 }
 
-/// Filters of an ingress qdisc, which programs of tcx run before.
-bool has_filters(uint32_t ifindex) {
+/// Kernel-wide id of the program that a filter runs; 0: it is of another kind.
+uint32_t program_of_filter(const nlmsghdr* filter) {
+  constexpr size_t head = NLMSG_LENGTH(sizeof(tcmsg));
+  if (filter->nlmsg_len < head) return 0;
+  AttributeReader reader({reinterpret_cast<const uint8_t*>(filter) + head, filter->nlmsg_len - head});
+  uint32_t id = 0;
+  for (Attribute attribute{}; reader.next(attribute);) {
+    if (attribute.type != TCA_OPTIONS) continue;
+    AttributeReader options(attribute.payload);
+    for (Attribute option{}; options.next(option);)
+      if (option.type == TCA_BPF_ID && !option.as(id)) id = 0;
+  }
+  return id;
+}
+
+/// Filters of others at an ingress qdisc, which programs of tcx run before.
+bool has_filters(uint32_t ifindex, const std::function<bool(uint32_t)>& owns) {
   const Descriptor socket_(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
   if (!socket_.open()) return false;
   struct {
@@ -64,7 +79,10 @@ bool has_filters(uint32_t ifindex) {
     auto left = static_cast<unsigned>(length);
     for (const auto* at = reinterpret_cast<nlmsghdr*>(answer.data()); NLMSG_OK(at, left); at = NLMSG_NEXT(at, left)) {
       if (at->nlmsg_type == NLMSG_DONE || at->nlmsg_type == NLMSG_ERROR) return found;
-      found = true;
+      // Of each kind and priority one without a handle comes first.
+      if (static_cast<const tcmsg*>(NLMSG_DATA(at))->tcm_handle == 0) continue;
+      const uint32_t program = program_of_filter(at);
+      found = found || program == 0 || !owns(program);
     }
   }
 }
@@ -102,7 +120,7 @@ InterfaceProbe probe_interface(uint32_t ifindex, const std::function<bool(uint32
   if (bpf_xdp_query(static_cast<int>(ifindex), 0, &query) == 0)
     for (const uint32_t id : {query.prog_id, query.drv_prog_id, query.hw_prog_id, query.skb_prog_id})
       if (id != 0 && !owns(id)) out.foreign_xdp = true;
-  out.foreign_tc = foreign_tcx(ifindex, owns) || has_filters(ifindex);
+  out.foreign_tc = foreign_tcx(ifindex, owns) || has_filters(ifindex, owns);
   if (!native) out.why = "the driver has no native XDP";
   if (!out.xdp_target) {
     out.why += out.why.empty() ? "" : "; ";

@@ -92,6 +92,7 @@ Status KernelRelay::apply(const Plan& plan) {
     for (const PortName& one : fresh) programs_.detach(one);
     return status;
   }
+  if (Status status = programs_.take_over(compiled.ports); !status.ok()) return status;
   release(compiled);
   names_.clear();
   for (const CompiledRule& rule : compiled.rules) {
@@ -108,6 +109,7 @@ void KernelRelay::heartbeat() {
   store(settings_[0].wall_ahead_ns, wall_ahead());
   store(settings_[0].heartbeat_ns, now);
   tables_.collect(now);
+  programs_.mend();
   if (++beats_ % kBeatsBetweenCleanings == 0) forget_old_windows(programs_.maps(), now);
 }
 

@@ -42,6 +42,7 @@ class KernelRelay {
   bool adopted() const noexcept { return programs_.adopted(); }
   bool upgraded() const noexcept { return programs_.upgraded(); }
   bool observed() const noexcept { return programs_.observed(); }
+  bool tcx() const noexcept { return programs_.tcx(); }
   InterfaceProbe probe(uint32_t ifindex) const;
   /// All or nothing, but for RELAY_ROOM: see Tables::apply.
   Status apply(const Plan& plan);

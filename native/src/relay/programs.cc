@@ -2,7 +2,6 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/if_link.h>
 #include <linux/magic.h>
@@ -14,12 +13,12 @@
 #include <cstdio>
 
 #include "bpf/relay.bpf.o.h"
+#include "relay/tc_filter.h"
 
 namespace tapline::relay {
 
 namespace {
 
-constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);  ///< since Linux 6.6; Debian 12's headers lack it
 /// Each costs every packet of the machine a little: they are there while a program of their engine is attached.
 struct Observer {
   const char* name;
@@ -60,19 +59,6 @@ constexpr NamedMap kMaps[] = {
     {"traces", &MapDescriptors::traces},
 };
 
-std::string name_of(const PortName& port) {
-  return std::string("link_") + (port.engine == RELAY_XDP ? "xdp_" : "tc_") + std::to_string(port.ifindex);
-}
-
-/// What the kernel says of a program or a link.
-template <typename T>
-T info_of(int fd) {
-  T info{};
-  uint32_t bytes = sizeof info;
-  if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &bytes) != 0) return T{};
-  return info;
-}
-
 bool same_program(int a, int b) {
   const auto one = info_of<bpf_prog_info>(a), other = info_of<bpf_prog_info>(b);
   return one.id != 0 && other.id != 0 && std::memcmp(one.tag, other.tag, sizeof one.tag) == 0;
@@ -84,19 +70,13 @@ bool same_form(int fd, const bpf_map* map) {
          info.value_size == bpf_map__value_size(map);
 }
 
-std::vector<std::string> files_in(const std::string& folder) {
-  std::vector<std::string> out;
-  DIR* open = opendir(folder.c_str());
-  if (open == nullptr) return out;
-  while (const dirent* entry = readdir(open))
-    if (entry->d_name[0] != '.') out.emplace_back(entry->d_name);
-  closedir(open);
-  return out;
-}
-
 }  // namespace
 
 Programs::~Programs() {
+  // Links end with their descriptors; a filter would stay.
+  if (options_.pins.empty())
+    for (const auto& [port, link] : ports_)
+      if (link.filter != 0) remove_filter(port.ifindex, link.filter);
   if (object_ != nullptr) bpf_object__close(object_);
 }
 
@@ -140,10 +120,6 @@ bool Programs::adopt_maps() {
   return true;
 }
 
-void Programs::discard_pins() {
-  for (const std::string& file : files_in(options_.pins)) unlink(pin(file).c_str());
-}
-
 Status Programs::load(bool observed) {
   if (object_ != nullptr) bpf_object__close(object_);
   LIBBPF_OPTS(bpf_object_open_opts, open, .object_name = "tapline_relay");
@@ -164,13 +140,16 @@ Status Programs::load(bool observed) {
   size("inputs6", rules * 4);
   if (!options_.pins.empty()) {
     adopted_ = adopt_maps();
-    if (!adopted_) discard_pins();
+    if (!adopted_) clear_pins(options_.pins, filter_);
   }
   const uint32_t value = observed ? 1 : 0;
   bpf_map__set_initial_value(bpf_object__find_map_by_name(object_, ".rodata.observed"), &value, sizeof value);
   for (const Observer& one : kObservers)
     bpf_program__set_autoload(bpf_object__find_program_by_name(object_, one.name), observed);
-  if (const int error = bpf_object__load(object_); error != 0)
+  const int error = bpf_object__load(object_);
+  // Where mitigations are on, the kernel allows computed places in a packet to CAP_PERFMON only.
+  if (error == -EACCES) return Status::failed("RELAY_NOT_ALLOWED", "the relay's programs without CAP_PERFMON", error);
+  if (error != 0)
     return Status::failed(error == -EPERM ? "RELAY_NOT_ALLOWED" : "RELAY_FAILED", "the relay's programs", error);
   for (const NamedMap& map : kMaps) maps_.*map.fd = bpf_map__fd(bpf_object__find_map_by_name(object_, map.name));
   if (adopted_) maps_.devices = adopted_devices_.get();
@@ -191,7 +170,7 @@ Status Programs::observe(uint32_t engine) {
     if (!observed_ || one.engine != engine) continue;
     bpf_link* attached = bpf_program__attach(bpf_object__find_program_by_name(object_, one.name));
     if (attached == nullptr) return Status::failed("RELAY_NOT_ALLOWED", one.name, errno);
-    Link link{Descriptor(dup(bpf_link__fd(attached))), std::string("link_") + one.name};
+    Link link{Descriptor(dup(bpf_link__fd(attached))), std::string("link_") + one.name, 0};
     bpf_link__disconnect(attached);
     bpf_link__destroy(attached);
     if (!options_.pins.empty()) {
@@ -213,24 +192,6 @@ void Programs::forget_observers(uint32_t engine) {
   }
 }
 
-/// Interfaces that an earlier relay's programs are attached to. A link whose interface is gone is taken away.
-void Programs::adopt_links() {
-  for (const std::string& file : files_in(options_.pins)) {
-    PortName port{0, RELAY_XDP};
-    if (std::sscanf(file.c_str(), "link_xdp_%u", &port.ifindex) != 1) {
-      port.engine = RELAY_TC;
-      if (std::sscanf(file.c_str(), "link_tc_%u", &port.ifindex) != 1) continue;
-    }
-    Link link{Descriptor(bpf_obj_get(pin(file).c_str())), file};
-    const auto info = info_of<bpf_link_info>(link.fd.get());
-    // Both kinds begin with the interface's index: 0 when it is gone.
-    if (info.id == 0 || info.xdp.ifindex == 0)
-      unlink(pin(file).c_str());
-    else
-      ports_.emplace(port, std::move(link));
-  }
-}
-
 /// Our own, with what is in the adopted one: whoever sends by it finds all at once.
 void Programs::copy_devices() {
   const int from = adopted_devices_.get();
@@ -243,15 +204,19 @@ void Programs::copy_devices() {
 Status Programs::open(const KernelOptions& options) {
   options_ = options;
   libbpf_set_print(nullptr);
-  if (!options_.pins.empty())
+  tcx_ = options_.tcx && has_tcx();
+  filter_ = filter_handle(options_.pins);
+  if (!options_.pins.empty()) {
     if (const Status status = make_folder(); !status.ok()) return status;
-  // Without CAP_PERFMON nothing can be observed.
+    if (const Status status = former_.find(options_.pins); !status.ok()) return status;
+  }
+  // What cannot be observed may still be carried.
   Status status = load(options_.observe);
   if (!status.ok()) status = load(false);
   if (!status.ok()) return status;
   bool replace = options_.renew;
   if (adopted_) {
-    adopt_links();
+    ports_ = links_in(options_.pins, filter_);
     for (const char* name : kPrograms) {
       const Descriptor pinned(bpf_obj_get(pin(std::string("program_") + name).c_str()));
       if (!same_program(pinned.get(), fd(name))) replace = true;
@@ -261,16 +226,14 @@ Status Programs::open(const KernelOptions& options) {
   }
   for (const Observer& one : kObservers)
     if (Descriptor pinned(bpf_obj_get(pin(std::string("link_") + one.name).c_str())); pinned.open())
-      observers_.insert_or_assign(one.name, Link{std::move(pinned), std::string("link_") + one.name});
+      observers_.insert_or_assign(one.name, Link{std::move(pinned), std::string("link_") + one.name, 0});
   if (!adopted_ || replace) {
     if (adopted_) copy_devices();
     for (const Observer& one : kObservers)
       if (observers_.contains(one.name))
         if (status = observe(one.engine); !status.ok()) return status;
-    for (auto& [port, link] : ports_)
-      if (const int error =
-              bpf_link_update(link.fd.get(), fd(port.engine == RELAY_XDP ? "relay_xdp" : "relay_tc"), nullptr))
-        return Status::failed("RELAY_FAILED", "replacing " + link.pin, error);
+    for (const auto& [port, link] : ports_)
+      if (status = replace_program(port, link); !status.ok()) return status;
     if (adopted_) {
       const std::string devices = pin("map_devices");
       unlink(devices.c_str());
@@ -290,37 +253,90 @@ Status Programs::open(const KernelOptions& options) {
   return {};
 }
 
-Status Programs::attach(const PortName& port) {
-  if (const auto known = ports_.find(port); known != ports_.end()) {
-    if (info_of<bpf_link_info>(known->second.fd.get()).xdp.ifindex == port.ifindex) return {};
-    detach(port);  // The interface went away, and another one has its number.
-  }
+/// Between two packets.
+Status Programs::replace_program(const PortName& port, const Link& link) {
+  const int program = fd(port.engine == RELAY_XDP ? "relay_xdp" : "relay_tc");
+  if (link.filter != 0) return put_filter(port.ifindex, link.filter, program);
+  const int error = bpf_link_update(link.fd.get(), program, nullptr);
+  return error == 0 ? Status{} : Status::failed("RELAY_FAILED", "replacing " + link.pin, error);
+}
+
+/// A filter's name first: a filter that nobody knows of would stay for ever.
+Status Programs::pin_link(const Link& link) {
+  if (options_.pins.empty()) return {};
+  const std::string path = pin(link.pin);
+  if (link.filter != 0 && mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+    return Status::failed("RELAY_PINS", link.pin, errno);
+  if (link.filter != 0) return {};
+  unlink(path.c_str());
+  return bpf_obj_pin(link.fd.get(), path.c_str()) == 0 ? Status{} : Status::failed("RELAY_PINS", link.pin, errno);
+}
+
+Status Programs::attach_link(const PortName& port, Link& link) {
   const bool xdp = port.engine == RELAY_XDP;
-  if (!observers_.contains(xdp ? "relay_flushed" : "relay_transmitted"))
-    if (const Status status = observe(port.engine); !status.ok()) return status;
+  if (!xdp && !tcx_) {
+    link.filter = filter_;
+    link.pin = pin_of(port, true);
+    if (const Status status = pin_link(link); !status.ok()) return status;
+    return replace_program(port, link);
+  }
   LIBBPF_OPTS(bpf_link_create_opts, options, .flags = xdp ? XDP_FLAGS_DRV_MODE : 0u);
   const int fd_of_link = bpf_link_create(fd(xdp ? "relay_xdp" : "relay_tc"), static_cast<int>(port.ifindex),
                                          xdp ? BPF_XDP : kTcxIngress, xdp ? &options : nullptr);
   const std::string where = (xdp ? "xdp on interface " : "tc on interface ") + std::to_string(port.ifindex);
-  if (fd_of_link < 0) {
-    forget_observers(port.engine);
+  if (fd_of_link < 0)
     return Status::failed(
         fd_of_link == -EBUSY || fd_of_link == -EEXIST ? "RELAY_INTERFACE_TAKEN" : "RELAY_ATTACH_FAILED", where,
         fd_of_link);
+  link.fd = Descriptor(fd_of_link);
+  return pin_link(link);
+}
+
+Status Programs::attach(const PortName& port) {
+  if (former_.holds(port)) return {};  // Its packets go on by the old rules: see take_over().
+  if (const auto known = ports_.find(port); known != ports_.end()) {
+    if (program_of(port, known->second) != 0) return {};
+    detach(port);  // The interface went away, and another one has its number; or somebody took our filter away.
   }
-  Link link{Descriptor(fd_of_link), name_of(port)};
-  if (!options_.pins.empty()) {
-    unlink(pin(link.pin).c_str());
-    if (bpf_obj_pin(fd_of_link, pin(link.pin).c_str()) != 0) return Status::failed("RELAY_PINS", link.pin, errno);
+  if (!observers_.contains(port.engine == RELAY_XDP ? "relay_flushed" : "relay_transmitted"))
+    if (const Status status = observe(port.engine); !status.ok()) return status;
+  Link link{{}, pin_of(port, false), 0};
+  if (const Status status = attach_link(port, link); !status.ok()) {
+    if (link.filter != 0) rmdir(pin(link.pin).c_str());
+    forget_observers(port.engine);
+    return status;
   }
   ports_.emplace(port, std::move(link));
   return {};
 }
 
+Status Programs::take_over(const std::set<PortName>& wanted) {
+  if (!former_.any()) return {};
+  for (Links& old = former_.links(); !old.empty(); old.erase(old.begin())) {
+    auto& [port, link] = *old.begin();
+    if (!wanted.contains(port)) continue;
+    if (!observers_.contains(port.engine == RELAY_XDP ? "relay_flushed" : "relay_transmitted"))
+      if (const Status status = observe(port.engine); !status.ok()) return status;
+    if (const Status status = pin_link(link); !status.ok()) return status;
+    if (const Status status = replace_program(port, link); !status.ok()) return status;
+    former_.forget(link.pin);
+    ports_.insert_or_assign(port, std::move(link));
+  }
+  former_.remove(filter_);
+  return {};
+}
+
+void Programs::mend() {
+  for (const auto& [port, link] : ports_)
+    // That of an interface that went away cannot.
+    if (link.filter != 0 && program_of(port, link) == 0) (void)replace_program(port, link);
+}
+
 void Programs::detach(const PortName& port) {
   const auto found = ports_.find(port);
   if (found == ports_.end()) return;
-  if (!options_.pins.empty()) unlink(pin(found->second.pin).c_str());
+  if (found->second.filter != 0) remove_filter(port.ifindex, found->second.filter);
+  if (!options_.pins.empty()) std::remove(pin(found->second.pin).c_str());
   ports_.erase(found);
   forget_observers(port.engine);
 }
@@ -341,15 +357,18 @@ bool Programs::add_device(uint32_t ifindex) {
 
 bool Programs::owns(uint32_t program_id) const {
   for (const auto& [port, link] : ports_)
-    if (info_of<bpf_link_info>(link.fd.get()).prog_id == program_id) return true;
+    if (program_of(port, link) == program_id) return true;
   return false;
 }
 
 void Programs::uninstall() {
+  for (const auto& [port, link] : ports_)
+    if (link.filter != 0) remove_filter(port.ifindex, link.filter);
   ports_.clear();
   observers_.clear();
+  former_.remove(filter_);
   if (options_.pins.empty()) return;
-  discard_pins();
+  clear_pins(options_.pins, filter_);
   rmdir(options_.pins.c_str());
 }
 

@@ -5,10 +5,13 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "relay/compile.h"
+#include "relay/former_pins.h"
+#include "relay/links.h"
 #include "relay/maps.h"
 
 struct bpf_object;
@@ -24,6 +27,7 @@ struct KernelOptions {
   uint64_t orphan_after_ms = 3'600'000;
   bool renew = false;   ///< replace adopted programs even by equal ones
   bool observe = true;  ///< losses behind a redirect, if it is allowed
+  bool tcx = true;      ///< false: filters even where the kernel has tcx
 };
 
 class Programs {
@@ -40,10 +44,18 @@ class Programs {
   /// Losses behind a redirect are seen.
   bool observed() const noexcept { return observed_; }
 
-  /// Idempotent. RELAY_INTERFACE_TAKEN when somebody else's program is there: it stays.
+  /// tc's programs are attached by tcx; else by filters.
+  bool tcx() const noexcept { return tcx_; }
+
+  /// Idempotent. RELAY_INTERFACE_TAKEN when somebody else's program is there: it stays. Where another layout's program
+  /// is, it goes on until take_over().
   Status attach(const PortName& port);
   void detach(const PortName& port);
   std::vector<PortName> attached() const;
+  /// The rules are in the maps: what another layout's programs carry, ours do from now on; nothing of it is left.
+  Status take_over(const std::set<PortName>& wanted);
+  /// Filters that somebody took away come back.
+  void mend();
 
   /// XDP may send to this interface; false: there is none.
   bool add_device(uint32_t ifindex);
@@ -57,32 +69,31 @@ class Programs {
   int fd(const char* program) const;
 
  private:
-  struct Link {
-    Descriptor fd;
-    std::string pin;
-  };
-
   Status load(bool observed);
   Status make_folder();
   bool adopt_maps();
-  void discard_pins();
   Status pin_maps();
   Status observe(uint32_t engine);
   void forget_observers(uint32_t engine);
-  Descriptor lock_;
-  Descriptor adopted_devices_;
-  void adopt_links();
   void copy_devices();
+  Status replace_program(const PortName& port, const Link& link);
+  Status pin_link(const Link& link);
+  Status attach_link(const PortName& port, Link& link);
   std::string pin(const std::string& name) const { return options_.pins + "/" + name; }
 
   KernelOptions options_;
+  Descriptor lock_;
+  Descriptor adopted_devices_;
+  FormerPins former_;
   bpf_object* object_ = nullptr;
   MapDescriptors maps_;
-  std::map<PortName, Link> ports_;
+  Links ports_;
   std::map<std::string, Link> observers_;  ///< by program
   bool adopted_ = false;
   bool upgraded_ = false;
   bool observed_ = false;
+  bool tcx_ = true;
+  uint32_t filter_ = 0;  ///< handle of ours
 };
 
 }  // namespace tapline::relay
