@@ -2,11 +2,24 @@
 // agree. What is checked here is one rule by itself; relay-checks.ts looks at all of them together.
 // docs/reference/relay-rules.md is made from this.
 import { z } from "zod";
-import { interfaceName, ipAddress } from "./config-values.ts";
-import { addressKind, parseAddress } from "./ip-address.ts";
+import { interfaceName } from "./config-values.ts";
+import { parseAddress } from "./ip-address.ts";
+import {
+  address,
+  deliverLocal,
+  dscp,
+  engine,
+  group,
+  limit,
+  mostOutputs,
+  protocol,
+  storm,
+  ttl,
+  udpPort,
+  vlan,
+} from "./relay-fields.ts";
 
 export const mostRules = 10_000;
-export const mostOutputs = 64;
 const mostPeers = 8;
 
 const id = z
@@ -22,30 +35,6 @@ const name = z
   .max(63)
   .refine((value) => !/[\p{Cc}\p{Cf}\u2028\u2029]/u.test(value), { error: "must be printable text" });
 
-const kinds = {
-  group: (text: string): string | undefined => {
-    const kind = addressKind(text);
-    if (kind === "link-local group")
-      return `is ${text}, of a range that never leaves its network (RFC 5771, RFC 4291): no router forwards it`;
-    return kind === "group" ? undefined : `must be a multicast group; ${text} is ${named(kind)}`;
-  },
-  address: (text: string): string | undefined => {
-    const kind = addressKind(text);
-    return kind === "unicast" ? undefined : `must be a unicast address; ${text} is ${named(kind)}`;
-  },
-};
-const named = (kind: string | undefined): string =>
-  kind === undefined ? "no IP address" : `${/^(?:IP|uns)/.test(kind) ? "an" : "a"} ${kind} address`;
-const of = (kind: keyof typeof kinds) =>
-  ipAddress.superRefine((value, context) => {
-    const wrong = parseAddress(value) ? kinds[kind](value) : undefined;
-    if (wrong !== undefined) context.addIssue({ code: "custom", message: wrong });
-  });
-const group = of("group").meta({ form: "multicast group" });
-const address = of("address").meta({ form: "unicast address" });
-
-const udpPort = z.int().min(1).max(65_535);
-const vlan = z.int().min(1).max(4094);
 const pathId = z
   .int()
   .min(1)
@@ -89,7 +78,7 @@ const from = z
     vlan: vlan.optional().describe("tag of those packets; absent: untagged ones"),
     group: group.optional().describe("the multicast group they are sent to"),
     address: address.optional().describe("in place of a group: the address of this node they are sent to"),
-    protocol: z.enum(["UDP", "ESP"]).default("UDP").describe("ESP is relayed as it is, unopened"),
+    protocol: protocol.describe("ESP is relayed as it is, unopened"),
     port: udpPort.optional().describe("UDP port they are sent to; none for ESP"),
     sources: z.array(address).max(64).default([]).describe("only from these; empty: any source"),
     tunnel: tunnelInput.optional().describe("in place of all above: what another hop sent through a tunnel"),
@@ -128,16 +117,8 @@ const to = z
     group: group.optional().describe("the multicast group they are sent to; absent: as they came"),
     address: address.optional().describe("in place of a group: the address they are sent to"),
     port: udpPort.optional().describe("UDP port they are sent to; absent: as they came"),
-    ttl: z
-      .int()
-      .max(255)
-      .refine((value) => value >= 1, {
-        error: "must be 1 or more: a packet with TTL 0 never leaves (1 reaches the next network only)",
-      })
-      .optional()
-      .meta({ minimum: 1 })
-      .describe("TTL they start with; absent: the one they came with, less one"),
-    dscp: z.int().min(0).max(63).optional().describe("absent: as they came"),
+    ttl: ttl.optional().describe("TTL they start with; absent: the one they came with, less one"),
+    dscp: dscp.optional().describe("absent: as they came"),
     source: address.optional().describe("source address; absent: as they came"),
     tunnel: tunnelOutput.optional().describe("in place of all above: to another hop, wrapped"),
   })
@@ -158,30 +139,16 @@ const to = z
     if (value.interface === undefined) add("interface", "is needed: copies leave somewhere (or by a tunnel)");
   });
 
-const packets = z.int().min(1).max(1_000_000_000);
-
 export const relayRule = z
   .strictObject({
     id: id.optional().describe("what its counters follow through every change; absent: made of the input"),
     name: name.optional().describe("for people; absent: the id"),
     from: from.describe("which packets"),
     to: z.array(to).min(1).max(mostOutputs).describe("where copies of them go"),
-    engine: z
-      .enum(["Auto", "XDP", "TC", "AFPacket"])
-      .default("Auto")
-      .describe("what carries them; Auto takes the fastest that can, and says which and why"),
-    deliverLocal: z.boolean().default(false).describe("subscribers on this node get them, too"),
-    limit: z
-      .strictObject({
-        pps: packets.describe("packets per second, on average"),
-        burst: packets.optional().describe("packets at once above that; absent: a tenth of a second's"),
-      })
-      .optional()
-      .describe("a token bucket; absent: none"),
-    storm: z
-      .strictObject({ pps: packets.describe("more within one second cuts the rule off for the rest of it") })
-      .optional()
-      .describe("against a loop that nothing else stops; absent: none"),
+    engine,
+    deliverLocal,
+    limit: limit.optional(),
+    storm: storm.optional(),
   })
   .superRefine(outputsFit);
 

@@ -16,7 +16,7 @@ import {
 import { cpuList, duration, interfaceName, path, shortName } from "./config-values.ts";
 
 const oneOf = ["name", "glob", "driver"] as const;
-const interfaceEntry = z
+export const interfaceEntry = z
   .strictObject({
     name: interfaceName.optional().describe("this interface, now or when it appears"),
     glob: interfaceName.optional().describe("every interface whose name matches: * ? [a-z]. Never loopback"),
@@ -50,7 +50,7 @@ const ring = z.strictObject({
     .describe("the kernel hands over a block that is not full after this many ms"),
 });
 
-const capture = z.strictObject({
+export const capture = z.strictObject({
   ring: ring.prefault({}),
   threads: z.int().min(1).max(64).default(1).describe("rings, threads and flow tables of each interface"),
   filter: z
@@ -66,7 +66,7 @@ const capture = z.strictObject({
   direction: z.enum(["In", "Both"]).default("In").describe("In leaves out what this machine sends"),
 });
 
-const pinning = z
+export const pinning = z
   .strictObject({
     policy: z
       .enum(["None", "NicLocal", "Explicit"])
@@ -87,23 +87,27 @@ const pinning = z
     if (policy !== "Explicit" && cpus !== undefined) add(`has no effect with policy ${policy}: set policy Explicit`);
   });
 
+/** Here they become nanoseconds; in SensorPool they stay text. */
+export const analysisTimes = {
+  settle: { least: "10ms", most: "10m", usual: "2s", meaning: "a number unseen for this long is lost" },
+  idleTimeout: { least: "1s", most: "1d", usual: "60s", meaning: "a flow unseen for this long has ended" },
+} as const;
+const time = ({ least, most, usual, meaning }: (typeof analysisTimes)[keyof typeof analysisTimes]) =>
+  duration(least, most).prefault(usual).describe(meaning);
+export const maxFlows = z
+  .int()
+  .min(1)
+  .max(2 ** 28)
+  .default(1_000_000)
+  .describe("flows held at once, at most");
 const analysis = z
-  .strictObject({
-    settle: duration("10ms", "10m").prefault("2s").describe("a number unseen for this long is lost"),
-    idleTimeout: duration("1s", "1d").prefault("60s").describe("a flow unseen for this long has ended"),
-    maxFlows: z
-      .int()
-      .min(1)
-      .max(2 ** 28)
-      .default(1_000_000)
-      .describe("flows held at once, at most"),
-  })
+  .strictObject({ settle: time(analysisTimes.settle), idleTimeout: time(analysisTimes.idleTimeout), maxFlows })
   .refine(({ settle, idleTimeout }) => idleTimeout >= settle, {
     path: ["idleTimeout"],
     error: "must not be shorter than settle: a flow would end before its gaps are known",
   });
 
-const retention = z.strictObject({
+export const retention = z.strictObject({
   days: z.number().positive().max(3650).default(7).describe("flows and gaps older than this are deleted"),
   MiB: z
     .int()
@@ -112,6 +116,13 @@ const retention = z.strictObject({
     .default(4096)
     .describe("when the database is larger, the oldest are deleted"),
 });
+
+export const memoryMiB = z
+  .int()
+  .min(64)
+  .max(2 ** 22)
+  .default(512)
+  .describe("memory of the whole process; above it the sensor degrades step by step, and says so");
 
 const nats = natsSection("sensor", {
   pool: shortName.default("default").describe("the group of sensors that this one belongs to"),
@@ -168,17 +179,7 @@ export const sensorConfig = z
         retention: retention.prefault({}).meta(live),
       })
       .prefault({}),
-    budget: z
-      .strictObject({
-        memoryMiB: z
-          .int()
-          .min(64)
-          .max(2 ** 22)
-          .default(512)
-          .describe("memory of the whole process; above it the sensor degrades step by step, and says so"),
-      })
-      .prefault({})
-      .meta(live),
+    budget: z.strictObject({ memoryMiB }).prefault({}).meta(live),
     nats: nats.optional().describe("reports, findings and queries over NATS; absent: none"),
     api: apiSection(3001).prefault({}),
     metrics: z.strictObject(metricsKeys(9464)).prefault({}),

@@ -117,6 +117,7 @@ const suites: readonly Suite[] = [
   { name: "the bus, on a real nats-server", run: vitest("bus", "test/bus") },
   { name: "the machine: CPUs, interrupts, losses", run: vitest("host", "test/host", "--no-file-parallelism") },
   { name: "on the wire (network namespaces)", run: vitest("wire", "test/wire", "--no-file-parallelism") },
+  { name: "on a real kube-apiserver", run: vitest("kube", "test/kube", "--no-file-parallelism"), apart: true },
   { name: "a real Kubernetes on this machine", run: vitest("e2e", "test/e2e", "--no-file-parallelism"), apart: true },
   { name: "fuzzing, briefly", run: fuzzed },
   { name: "the README's commands", run: vitest("readme", "house/readme.test.ts") },
