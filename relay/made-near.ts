@@ -47,6 +47,7 @@ export function madeNear({
     address: bytesOf(address),
   }));
   return {
+    links: all,
     link: named,
     linkAt: at,
     addresses: own,

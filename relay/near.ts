@@ -167,6 +167,7 @@ export class Near {
     const neighbours = this.#neighbours;
     let defaults: ReadonlySet<number> | undefined;
     return {
+      links: all,
       link: (name) => names.get(name),
       linkAt: (ifindex) => indexes.get(ifindex),
       addresses: neighbours.addresses().map(({ ifindex, address }) => ({ ifindex, address })),

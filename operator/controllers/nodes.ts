@@ -1,5 +1,6 @@
 // What the controllers know of a node: from the cluster's Node object, and from what its agents reported. Enters: labels and a selector. Leaves: which
 // nodes are meant. Pure.
+import type { LabelSelector } from "#domain/custom-resource.ts";
 
 export interface NodeFacts {
   readonly name: string;
@@ -12,17 +13,6 @@ export interface NodeFacts {
   readonly reporting?: boolean;
 }
 
-/** As Kubernetes' LabelSelector. */
-export interface LabelSelector {
-  readonly matchLabels?: Readonly<Record<string, string>> | undefined;
-  readonly matchExpressions?: readonly LabelExpression[] | undefined;
-}
-interface LabelExpression {
-  readonly key: string;
-  readonly operator: "In" | "NotIn" | "Exists" | "DoesNotExist";
-  readonly values?: readonly string[] | undefined;
-}
-
 /** An empty selector means every node, as everywhere in Kubernetes. */
 export function selects(selector: LabelSelector, labels: NodeFacts["labels"]): boolean {
   const { matchLabels = {}, matchExpressions = [] } = selector;
@@ -31,6 +21,8 @@ export function selects(selector: LabelSelector, labels: NodeFacts["labels"]): b
     matchExpressions.every((one) => holds(one, labels[one.key]))
   );
 }
+
+type LabelExpression = NonNullable<LabelSelector["matchExpressions"]>[number];
 
 function holds({ operator, values = [] }: LabelExpression, value: string | undefined): boolean {
   switch (operator) {

@@ -4,7 +4,9 @@ import { expect, test } from "vitest";
 import type { NodeFacts } from "../nodes.ts";
 import { decide, type Decision } from "./accept.ts";
 import { pathSecret } from "./paths.ts";
-import type { Hop, RuleObject } from "./rule-object.ts";
+import type { RelayHop } from "#domain/relay-rule-object.ts";
+import { relayRuleSpec } from "#domain/relay-rule-object.ts";
+import type { RuleObject } from "./rule-object.ts";
 
 const { privateKey } = generateKeyPairSync("ed25519");
 const secret = pathSecret(privateKey, "prod");
@@ -17,11 +19,11 @@ const node = (name: string, address: string, more: Partial<NodeFacts> = {}): Nod
 const nodes = new Map(
   [node("core-1", "10.0.0.1"), node("edge-1", "10.0.0.11"), node("edge-2", "10.0.0.12"), node("far-1", "10.0.0.21"), node("v6-1", "fd00::1")].map((one) => [one.name, one]),
 ); // biome-ignore format: one table
-const feed = { interface: "eth1", group: "239.1.1.1", port: 5000 };
-const core: Hop = { name: "core", nodes: { names: ["core-1"] }, from: feed, to: [{ hop: "edge" }] };
-const edge: Hop = { name: "edge", nodes: { selector: { matchLabels: { role: "edge" } } }, to: [{ interface: "eth2", group: "239.1.1.1", port: 5000, ttl: 4 }] }; // biome-ignore format: one row
-const rule = (name: string, hops: readonly Hop[], more: Partial<RuleObject> = {}): RuleObject => ({
-  name, uid: `uid-${name}`, created: "2026-11-21T10:00:00Z", generation: 1, spec: { hops }, ...more,
+const feed = { interface: "eth1", group: "239.1.1.1", port: 5000, protocol: "UDP" } as const;
+const core: RelayHop = { name: "core", nodes: { names: ["core-1"] }, from: feed, to: [{ hop: "edge" }] };
+const edge: RelayHop = { name: "edge", nodes: { selector: { matchLabels: { role: "edge" } } }, to: [{ interface: "eth2", group: "239.1.1.1", port: 5000, ttl: 4 }] }; // biome-ignore format: one row
+const rule = (name: string, hops: readonly RelayHop[], more: Partial<RuleObject> = {}): RuleObject => ({
+  name, uid: `uid-${name}`, created: "2026-11-21T10:00:00Z", generation: 1, spec: relayRuleSpec.parse({ hops }), ...more,
 }); // biome-ignore format: one row
 const decided = (...rules: RuleObject[]): Decision => decide(rules, nodes, secret);
 const refusalOf = (decision: Decision, name = "a"): string => {
@@ -43,9 +45,9 @@ test("a feed to two nodes: one rule where it comes in, one at each tunnel's end,
 });
 
 test("where two ways meet each keeps its own path, and so does all that comes after", () => {
-  const left: Hop = { name: "left", nodes: { names: ["edge-1"] }, to: [{ hop: "end" }] };
-  const right: Hop = { name: "right", nodes: { names: ["edge-2"] }, to: [{ hop: "end" }] };
-  const end: Hop = { name: "end", nodes: { names: ["far-1"] }, to: edge.to };
+  const left: RelayHop = { name: "left", nodes: { names: ["edge-1"] }, to: [{ hop: "end" }] };
+  const right: RelayHop = { name: "right", nodes: { names: ["edge-2"] }, to: [{ hop: "end" }] };
+  const end: RelayHop = { name: "end", nodes: { names: ["far-1"] }, to: edge.to };
   const { nodes: plans, paths } = decided(rule("a", [{ ...core, to: [{ hop: "left" }, { hop: "right" }] }, left, right, end])); // biome-ignore format: one row
   expect(plans.get("far-1")).toHaveLength(2);
   expect(new Set(paths.map(({ path }) => path)).size).toBe(4);
@@ -63,17 +65,17 @@ test("another operator with the same key makes the same paths; another key, or a
 });
 
 test("the limit is applied where packets come in, ESP is ESP at every hop, and a rule that leaves places nothing", () => {
-  const esp: Hop = { ...core, from: { interface: "eth1", group: "239.1.1.1", protocol: "ESP" } };
-  const out: Hop = { ...edge, to: [{ interface: "eth2", group: "239.1.1.2" }] };
+  const esp: RelayHop = { ...core, from: { interface: "eth1", group: "239.1.1.1", protocol: "ESP" } };
+  const out: RelayHop = { ...edge, to: [{ interface: "eth2", group: "239.1.1.2" }] };
   const spec = { hops: [esp, out], limit: { pps: 9 }, engine: "TC", deliverLocal: true } as const;
-  const { nodes: plans, refused } = decided(rule("a", [], { spec }), rule("b", [core, edge], { leaving: true }));
+  const { nodes: plans, refused } = decided(rule("a", [esp, out], { spec: relayRuleSpec.parse(spec) }), rule("b", [core, edge], { leaving: true }));
   expect([...refused]).toEqual([]);
   expect(plans.get("core-1")).toMatchObject([{ limit: { pps: 9 }, engine: "TC", deliverLocal: true }]);
   expect(plans.get("edge-1")?.[0]).toMatchObject({ engine: "TC", deliverLocal: false, from: { protocol: "ESP" } });
   expect(plans.get("edge-1")?.[0]).not.toHaveProperty("limit");
 });
 
-test.each<[string, readonly Hop[], RegExp]>([
+test.each<[string, readonly RelayHop[], RegExp]>([
   ["selects nothing", [core, { ...edge, nodes: { selector: { matchLabels: { role: "none" } } } }], /^NoNodes: hop edge selects no node/],
   ["names a node that is not there", [{ ...core, nodes: { names: ["core-9"] } }, edge], /^UnknownNode: hop core names core-9/],
   ["sends from two nodes into a tunnel", [{ ...core, nodes: { names: ["core-1", "far-1"] } }, edge], /^SeveralSources: hop core .* selects 2 nodes \(core-1, far-1\)/],
@@ -96,11 +98,11 @@ test("ways multiply only so far, and a sender has at most 64 outputs", () => {
   const many = new Map(Array.from({ length: 70 }, (_, i) => [`edge-${i}`, node(`edge-${i}`, `10.1.0.${i + 1}`)]));
   const all = new Map([...nodes, ...many]);
   expect(decide([rule("a", [core, edge])], all, secret).refused.get("a")).toMatchObject({ reason: "TooManyOutputs" });
-  const some = (name: string, from: number, to: HopTo): Hop => ({ name, nodes: { names: Array.from({ length: 17 }, (_, i) => `edge-${from + i}`) }, to }); // biome-ignore format: one row
+  const some = (name: string, from: number, to: HopTo): RelayHop => ({ name, nodes: { names: Array.from({ length: 17 }, (_, i) => `edge-${from + i}`) }, to }); // biome-ignore format: one row
   const hops = [{ ...core, to: [{ hop: "x" }] }, some("x", 0, [{ hop: "y" }]), some("y", 17, [{ hop: "z" }]), some("z", 34, edge.to)]; // biome-ignore format: one row
   expect(decide([rule("a", hops)], all, secret).refused.get("a")).toMatchObject({ reason: "TooManyPaths" });
 });
-type HopTo = Hop["to"];
+type HopTo = RelayHop["to"];
 
 test("of two rules that take the same packets the older one stays, whatever their names and order", () => {
   const old = rule("z-old", [core, edge], { created: "2026-11-20T10:00:00Z" });
@@ -111,10 +113,10 @@ test("of two rules that take the same packets the older one stays, whatever thei
 });
 
 test("a loop over three rules on two nodes is found, and only its youngest rule refused", () => {
-  const on = (name: string, at: string, from: object, to: Hop["to"], created: string, more: readonly Hop[] = []): RuleObject =>
-    rule(name, [{ name: "in", nodes: { names: [at] }, from: from as Hop["from"], to }, ...more], { created });
-  const back: Hop = { name: "back", nodes: { names: ["core-1"] }, to: [{ interface: "eth1", group: "239.1.1.1", port: 5000 }] }; // biome-ignore format: one row
-  const out: Hop = { name: "out", nodes: { names: ["edge-1"] }, to: [{ interface: "eth2", group: "239.2.2.2", port: 5000 }] }; // biome-ignore format: one row
+  const on = (name: string, at: string, from: object, to: RelayHop["to"], created: string, more: readonly RelayHop[] = []): RuleObject =>
+    rule(name, [{ name: "in", nodes: { names: [at] }, from: from as RelayHop["from"], to }, ...more], { created });
+  const back: RelayHop = { name: "back", nodes: { names: ["core-1"] }, to: [{ interface: "eth1", group: "239.1.1.1", port: 5000 }] }; // biome-ignore format: one row
+  const out: RelayHop = { name: "out", nodes: { names: ["edge-1"] }, to: [{ interface: "eth2", group: "239.2.2.2", port: 5000 }] }; // biome-ignore format: one row
   const first = on("first", "core-1", feed, [{ hop: "out" }], "2026-11-20T10:00:00Z", [out]);
   const second = on("second", "edge-1", { interface: "eth2", group: "239.2.2.2", port: 5000 }, [{ hop: "back" }], "2026-11-20T11:00:00Z", [back]); // biome-ignore format: one row
   const apart = on("apart", "far-1", feed, [{ interface: "eth5" }], "2026-11-20T12:00:00Z");

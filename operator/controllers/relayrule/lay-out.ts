@@ -3,10 +3,12 @@
 // counted for these two alone.
 import { createHash } from "node:crypto";
 import { parseAddress } from "#domain/ip-address.ts";
-import { mostOutputs, type RelayRule as NodeRule, relayRule } from "#domain/relay-rule.ts";
+import { mostOutputs } from "#domain/relay-fields.ts";
+import { type RelayRule as NodeRule, relayRule } from "#domain/relay-rule.ts";
+import type { RelayHop, RelayHopOutput } from "#domain/relay-rule-object.ts";
 import { type NodeFacts, selects } from "../nodes.ts";
 import type { Paths } from "./paths.ts";
-import type { Hop, HopOutput, RuleObject } from "./rule-object.ts";
+import type { RuleObject } from "./rule-object.ts";
 
 /** A tunnel between two nodes. */
 export interface PlacedPath {
@@ -44,7 +46,7 @@ export interface Refusal {
 /** Of one RelayRule: ways multiply where hops of several nodes follow each other. */
 export const mostPaths = 4096;
 
-export function nodesOf(hop: Hop, nodes: ReadonlyMap<string, NodeFacts>): string[] {
+export function nodesOf(hop: RelayHop, nodes: ReadonlyMap<string, NodeFacts>): string[] {
   const { names, selector } = hop.nodes;
   if (names !== undefined) return [...new Set(names)].sort();
   return selector === undefined
@@ -61,7 +63,7 @@ export function layOut(object: RuleObject, nodes: ReadonlyMap<string, NodeFacts>
   const byName = new Map(object.spec.hops.map((hop) => [hop.name, hop]));
 
   /** The rule of a hop on a node for one way, and all that comes after it. False when there are too many. */
-  const place = (hop: Hop, node: string, way: Way, arrived: PlacedPath | undefined): boolean => {
+  const place = (hop: RelayHop, node: string, way: Way, arrived: PlacedPath | undefined): boolean => {
     const id = arrived?.to.id ?? ruleId(object.name, hop.name);
     const to: NodeRule["to"] = [];
     for (const output of hop.to) {
@@ -98,7 +100,7 @@ export function layOut(object: RuleObject, nodes: ReadonlyMap<string, NodeFacts>
 
   for (const hop of object.spec.hops) {
     if (hop.from === undefined) continue;
-    const { protocol = "UDP" } = hop.from;
+    const { protocol } = hop.from;
     for (const node of hops.get(hop.name) ?? [])
       if (!place(hop, node, { text: `${hop.name}@${node}`, protocol }, undefined))
         return {
@@ -162,7 +164,7 @@ function refusal(
 }
 
 function unreachable(
-  all: readonly Hop[],
+  all: readonly RelayHop[],
   hops: ReadonlyMap<string, readonly string[]>,
   nodes: ReadonlyMap<string, NodeFacts>,
 ): Refusal | undefined {
@@ -180,7 +182,7 @@ function unreachable(
   return undefined;
 }
 
-function* interfacesOf(hop: Hop): Generator<readonly [string, string]> {
+function* interfacesOf(hop: RelayHop): Generator<readonly [string, string]> {
   if (hop.from?.interface !== undefined) yield ["takes packets from", hop.from.interface];
   for (const output of hop.to) if (output.interface !== undefined) yield ["sends to", output.interface];
 }
@@ -204,26 +206,24 @@ const ruleId = (rule: string, hop: string, path?: number): string =>
 const short = (name: string): string =>
   name.length <= 40 ? name : `${name.slice(0, 31)}-${createHash("sha256").update(name).digest("hex").slice(0, 8)}`;
 
-function wireOutput({ hop: _, vlan: __, ...output }: HopOutput): NodeRule["to"][number] {
-  return Object.fromEntries(Object.entries(output).filter(([, value]) => value !== undefined));
-}
+const wireOutput = ({ hop: _, ...output }: RelayHopOutput): NodeRule["to"][number] => output;
 
 function nodeRule(
   { spec }: RuleObject,
-  hop: Hop,
+  hop: RelayHop,
   id: string,
   to: NodeRule["to"],
   arrived: NodeRule["from"] | undefined,
 ): PlacedRule["rule"] {
   const { protocol = "UDP", sources = [], ...input } = hop.from ?? {};
-  const own = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined));
   return {
     id,
-    from: arrived ?? { ...own, protocol, sources: [...sources] },
+    from: arrived ?? { ...input, protocol, sources: [...sources] },
     to,
-    engine: spec.engine ?? "Auto",
-    deliverLocal: arrived === undefined && (spec.deliverLocal ?? false),
+    engine: spec.engine,
+    deliverLocal: arrived === undefined && spec.deliverLocal,
     // The limit is on what comes in: once, and not again at every hop.
-    ...(arrived === undefined && spec.limit ? { limit: { pps: spec.limit.pps } } : {}),
+    ...(arrived === undefined && spec.limit ? { limit: spec.limit } : {}),
+    ...(spec.storm ? { storm: spec.storm } : {}),
   };
 }
