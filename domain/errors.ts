@@ -540,6 +540,72 @@ export const catalogue = {
     "two operators of one fleet? kubectl get lease shows which leads",
     409,
   ),
+  // The operator, and its talk with the Kubernetes API.
+  KUBE_CONFIG_UNUSABLE: entry(
+    "{path} says not how the Kubernetes API is to be reached: {detail}",
+    "name a kubeconfig with a server, its certificate authority, and a client certificate or a token; in a pod, give it a service account",
+  ),
+  KUBE_UNREACHABLE: entry(
+    "the Kubernetes API at {server} cannot be reached: {detail}",
+    "it is tried again; is the apiserver up, and is no network policy or firewall between?",
+    503,
+  ),
+  KUBE_SILENT: entry(
+    "the Kubernetes API at {server} said nothing for {seconds} s ({what})",
+    "the connection was given up and is made anew; if it goes on, look at the apiserver's load and what is between",
+    504,
+  ),
+  KUBE_UNAUTHORIZED: entry(
+    "the Kubernetes API does not know who this is: {detail}",
+    "has the token or the certificate expired, or is it of another cluster? A token file is read again by itself",
+    401,
+  ),
+  KUBE_FORBIDDEN: entry(
+    "the Kubernetes API does not allow it: {detail}",
+    "grant that verb on that resource to this user (kubectl auth can-i --list); the chart's ClusterRole has all that is needed",
+    403,
+  ),
+  KUBE_NOT_FOUND: entry(
+    "the Kubernetes API has no {what}: {detail}",
+    "was it deleted, or is its CRD not installed?",
+    404,
+  ),
+  KUBE_CONFLICT: entry("{what} was changed by another at the same time: {detail}", "look at it again and retry", 409),
+  KUBE_ALREADY_EXISTS: entry("{what} exists already: {detail}", "look at it instead", 409),
+  KUBE_FIELDS_TAKEN: entry(
+    "fields of {what} belong to another: {detail}",
+    "they were left as they are; kubectl get --show-managed-fields -o yaml shows whose they are",
+    409,
+  ),
+  KUBE_EXPIRED: entry(
+    "the Kubernetes API has forgotten what was before: {detail}",
+    "all is listed anew; it happens after a restart of the apiserver and after long pauses",
+    410,
+  ),
+  KUBE_INVALID: entry("the Kubernetes API refuses {what}: {detail}", "correct what the message names", 422),
+  KUBE_OVERLOADED: entry(
+    "the Kubernetes API asks for patience: {detail}",
+    "it is tried again after the time that it said",
+    429,
+  ),
+  KUBE_FAILED: entry(
+    "the Kubernetes API failed at {what}: {detail}",
+    "it is tried again; the apiserver's log may say more",
+  ),
+  LEASE_LOST: entry(
+    "this process leads no more: {detail}",
+    "it ends, and starts again as one that waits; two would write against each other",
+    503,
+  ),
+  FINALIZER_OVERDUE: entry(
+    "{what} was let go although not all of it could be ended within {seconds} s: {detail}",
+    "look at the nodes that the message names once they are back",
+  ),
+  RECONCILE_OVERDUE: entry(
+    "{controller} was not done with {what} within {seconds} s",
+    "it is tried again; which step waits is in its trace",
+    504,
+  ),
 } as const satisfies Record<string, Entry>;
 
 export type ErrorCode = keyof typeof catalogue;

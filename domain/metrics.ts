@@ -144,3 +144,32 @@ export const relayMetrics = {
   tapline_bus_connected: connected,
   tapline_bus_unsent_reports_total: unsentReports,
 } as const satisfies TypedMetrics; // biome-ignore format: a table
+
+/** Of a running operator: what it says to the Kubernetes API, and what it does about what it hears. */
+export const operatorMetrics = {
+  tapline_operator_requests_total: counter("Requests to the Kubernetes API; code is none when there was no answer", "verb", "resource", "code"),
+  tapline_operator_objects: gauge("Objects known", "resource"),
+  tapline_operator_lists_total: counter("Whole lists asked for, and why", "resource", "why"),
+  tapline_operator_watches_total: counter("Watches that ended, and how", "resource", "end"),
+  tapline_operator_watched_total: counter("Changes that watches told", "resource", "type"),
+  tapline_operator_missed_total: counter("Changes that a watch should have told and did not, found by comparing", "resource"),
+  tapline_operator_queue_depth: gauge("Objects that wait to be looked at", "controller"),
+  tapline_operator_queue_oldest_seconds: gauge("How long the oldest of them waits", "controller"),
+  tapline_operator_queue_added_total: counter("Objects put into the queue; not those that were in it already", "controller"),
+  tapline_operator_queue_retries_total: counter("Objects put into the queue again after a failure", "controller"),
+  tapline_operator_reconciles_total: counter("Looks at an object by what came of them", "controller", "outcome"),
+  tapline_operator_applies_total: counter("Objects to be applied by what came of it", "resource", "outcome"),
+  tapline_operator_events_total: counter("Events for Kubernetes by what became of them", "outcome"),
+  tapline_operator_finalizers_total: counter("Objects let go, in order or overdue", "outcome"),
+  tapline_operator_leader: gauge("1 while this process leads"),
+  tapline_operator_lease_attempts_total: counter("Attempts to take or renew the lease", "result"),
+} as const satisfies TypedMetrics; // biome-ignore format: a table
+
+/** Times of the same, as histograms. */
+export const operatorTimes = {
+  tapline_operator_reconcile_seconds: metric("Time for one look at an object", "controller"),
+  tapline_operator_queue_seconds: metric("Time in the queue", "controller"),
+} as const satisfies Record<string, Metric>;
+
+/** Values of the label outcome of reconciles. */
+export const reconcileOutcomes = ["done", "again", "failed", "overdue", "stopped"] as const;

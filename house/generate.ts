@@ -6,6 +6,8 @@ import { findingBatch } from "#domain/finding.ts";
 import {
   apiMetrics,
   interfaceLabels,
+  operatorMetrics,
+  operatorTimes,
   processMetrics,
   relayMetrics,
   runMetrics,
@@ -201,6 +203,12 @@ ${metricTable(sensorMetrics, "gauge")}
 At \`/metrics\` of its metrics port (9465). Counters are the engines': they go on over a restart of the relay's process.
 
 ${metricTable(relayMetrics, "gauge")}
+
+## Of a running operator
+At \`/metrics\` of its metrics port. Counters start at 0 with the process. The label \`resource\` is a kind's plural, \`controller\` one of the operator's own.
+
+${metricTable(operatorMetrics, "gauge")}
+${metricTable(operatorTimes, "histogram").split("\n").slice(2).join("\n")}
 
 ## Of the process itself
 On the same port.
