@@ -1,15 +1,27 @@
 // Values that configurations are made of, each with the text a person reads when it is wrong. Texts continue "key: ".
 import { z } from "zod";
+import { rules } from "./cel.ts";
 import { parseAddress } from "./ip-address.ts";
 import { durationText, parseDuration } from "./time.ts";
 
-/** Text; a fault names what it must be, never only a pattern. `form` is what the reference page shows as its type. */
-const text = (form: string, most: number, right: (value: string) => boolean, must: string): z.ZodString =>
-  z
+/**
+ * Text; a fault names what it must be, never only a pattern. `form` is what the reference page shows as its type. `rule` says the same in CEL, for
+ * those that stand in a CRD, too.
+ */
+const text = (
+  form: string,
+  most: number,
+  right: (value: string) => boolean,
+  must: string,
+  rule?: string,
+): z.ZodString => {
+  const plain = z
     .string()
     .max(most)
     .refine(right, { error: `must be ${must}` })
     .meta({ form });
+  return rule === undefined ? plain : rules(plain, { rule, message: `must be ${must}` });
+};
 
 /** Becomes nanoseconds. A number holds them exactly up to 104 days. */
 export const duration = (least: string, most: string) => {
@@ -51,7 +63,8 @@ export const interfaceName = text(
   "interface",
   15,
   (value) => /^[^\s/:]+$/.test(value) && value !== "." && value !== "..",
-  "the name of an interface",
+  "the name of an interface, without spaces, slashes and colons",
+  String.raw`self.matches(r'^[^\s/:]+$') && self != '.' && self != '..'`,
 );
 
 /** "2-5,8" */
@@ -64,6 +77,8 @@ export const cpuList = text(
       return first !== undefined && Number(first) <= Number(last);
     }),
   'a list of CPUs, as "2-5,8"',
+  "self.matches('^[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*$') && " +
+    "self.split(',').all(part, !part.contains('-') || int(part.split('-')[0]) <= int(part.split('-')[1]))",
 );
 
 /** Pools and fleets: they become parts of subjects and of Kubernetes objects' names. */
@@ -72,6 +87,7 @@ export const shortName = text(
   40,
   (value) => /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(value),
   "a name of small letters, digits and inner hyphens",
+  "self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",
 );
 
 /** No name and password within: addresses are logged and shown, files are not. */

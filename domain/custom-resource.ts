@@ -1,6 +1,6 @@
 // What the three kinds of object have in common: group, version, conditions, selectors. The CRDs in crds/ are made from here.
 import { z } from "zod";
-import { asSet, atomic, keyed, rules } from "./cel.ts";
+import { atomic, type CelRule, keyed, rules } from "./cel.ts";
 
 export const apiGroup = "tapline.dev";
 export const apiVersion = `${apiGroup}/v1alpha1`;
@@ -15,12 +15,28 @@ export interface Column {
   readonly wide?: true;
 }
 
+export const conditionPath = (type: string, part: "status" | "reason" | "message" = "status"): string =>
+  `.status.conditions[?(@.type=="${type}")].${part}`;
+/** What every kind is looked at for first. */
+export const readyColumns: readonly Column[] = [
+  { name: "Ready", type: "string", path: conditionPath("Ready"), description: "whether all is as asked for" },
+  { name: "Why", type: "string", path: conditionPath("Ready", "reason"), description: "why it is, or is not" },
+];
+export const ageColumn: Column = {
+  name: "Age",
+  type: "date",
+  path: ".metadata.creationTimestamp",
+  description: "time since the object was made",
+};
+
 /** A kind, as its CRD needs it. All are cluster-scoped: they govern nodes and host traffic. */
 export interface CustomResource {
   readonly kind: string;
   readonly plural: string;
   readonly short: string;
   readonly description: string;
+  /** of the whole object */
+  readonly rules?: readonly CelRule[];
   readonly spec?: z.ZodObject;
   readonly status: z.ZodObject;
   readonly columns: readonly Column[];
@@ -54,15 +70,31 @@ export const statusHead = {
     .meta({ ...keyed("type"), description: "what holds of this object, and what does not" }),
 };
 
-export const nodeName = z.string().min(1).max(253);
+export const nodeName = rules(z.string().min(1).max(253), {
+  rule: "self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",
+  message: "must be the name of a node, as `kubectl get nodes` shows it",
+});
 
-const labelKey = z.string().min(1).max(317);
-const labelValue = z.string().max(63);
+/** Objects whose names become parts of others: subjects on NATS, DaemonSets, labels. For CustomResource.rules. */
+export const shortObjectName = {
+  rule: "self.metadata.name.size() <= 40 && !self.metadata.name.contains('.')",
+  message: "metadata.name: must be at most 40 characters, without dots: other objects are named after this one",
+};
+
+const labelKey = rules(z.string().min(1).max(317), {
+  rule: "self.matches('^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$')",
+  message: "must be the name of a label, as kubernetes.io/hostname",
+});
+const isLabelValue = {
+  rule: "self.matches('^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$')",
+  message: "must be the value of a label: letters, digits, and inner . _ -",
+};
+const labelValue = rules(z.string().max(63), isLabelValue);
 
 /** As metav1.LabelSelector, with bounds. */
 export const labelSelector = z.object({
   matchLabels: z
-    .record(z.string(), labelValue)
+    .record(z.string(), labelValue.describe("the label's value"))
     .optional()
     .meta({ maxProperties: 32, description: "labels that a node must have, with their values" }),
   matchExpressions: z
@@ -75,32 +107,41 @@ export const labelSelector = z.object({
             .describe("how its value is compared with `values`"),
           values: z
             .array(labelValue.describe("a value of the label"))
-            .max(64)
+            .max(32)
             .optional()
             .meta({ ...atomic, description: "for In and NotIn: values of the label; else none" }),
         }),
+        {
+          rule: "self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : !has(self.values) || size(self.values) == 0",
+          fieldPath: ".values",
+          message: "belong to the operators In and NotIn, which need at least one; Exists and DoesNotExist take none",
+        },
       ),
     )
-    .max(32)
+    .max(16)
     .optional()
     .meta({ ...atomic, description: "what else must be true of a node's labels; all of it" }),
 });
 export type LabelSelector = z.output<typeof labelSelector>;
 
 /** As core/v1 Toleration; without a time, since agents are to stay. */
-const toleration = z.object({
-  key: z.string().max(317).optional().describe("the taint's key; absent, with operator Exists: every taint"),
-  operator: z.enum(["Exists", "Equal"]).default("Equal").describe("Exists: whatever the taint's value is"),
-  value: labelValue.optional().describe("the taint's value, with operator Equal"),
-  effect: z
-    .enum(["NoSchedule", "PreferNoSchedule", "NoExecute"])
-    .optional()
-    .describe("the taint's effect; absent: every effect"),
-});
+const toleration = rules(
+  z.object({
+    key: z.string().max(317).optional().describe("the taint's key; absent, with operator Exists: every taint"),
+    operator: z.enum(["Exists", "Equal"]).default("Equal").describe("Exists: whatever the taint's value is"),
+    value: labelValue.optional().describe("the taint's value, with operator Equal"),
+    effect: z
+      .enum(["NoSchedule", "PreferNoSchedule", "NoExecute"])
+      .optional()
+      .describe("the taint's effect; absent: every effect"),
+  }),
+  {
+    rule: "self.operator == 'Exists' ? !has(self.value) || self.value == '' : has(self.key) && self.key != ''",
+    message:
+      "with operator Equal needs a key, and with Exists has no value: Exists without a key tolerates every taint",
+  },
+);
 export const tolerations = z.array(toleration).max(32);
-
-/** Names of nodes in a list. */
-export const nodeNames = z.array(nodeName.describe("name of a node")).max(64).meta(asSet);
 
 /** One of the few nodes that an object's status names. */
 export const mostWorst = 5;
@@ -119,6 +160,3 @@ export const worstNodes = z
 
 /** By reason; those of 0 are left out. */
 export const byReason = z.record(z.string(), count.describe("packets")).meta({ maxProperties: 64 });
-
-/** As intstr.IntOrString: a number, or a percentage. */
-export const share = z.union([z.int().min(1), z.string().max(8)]);

@@ -3,7 +3,17 @@
 import { z } from "zod";
 import { atomic, keyed, asSet } from "./cel.ts";
 import { shortName } from "./config-values.ts";
-import { byReason, type CustomResource, count, generation, statusHead, timestamp } from "./custom-resource.ts";
+import {
+  ageColumn,
+  byReason,
+  conditionPath,
+  type CustomResource,
+  count,
+  readyColumns,
+  generation,
+  statusHead,
+  timestamp,
+} from "./custom-resource.ts";
 import { irqPolicies, pinnedItems, pinningPolicies } from "./pinning.ts";
 import { planStates } from "./relay-plan.ts";
 import { ruleStates } from "./relay-report.ts";
@@ -194,5 +204,37 @@ export const fleetNode: CustomResource = {
     "A node as Tapline finds it: what it is, what our agents may and do there. Written by the operator alone.",
   status: fleetNodeStatus,
   conditions,
-  columns: [],
+  columns: [
+    ...readyColumns,
+    {
+      name: "Wanted",
+      type: "integer",
+      path: ".status.relay.wanted",
+      description: "generation of the plan that the node was given",
+    },
+    {
+      name: "Programmed",
+      type: "integer",
+      path: ".status.relay.programmed",
+      description: "generation of the plan that runs",
+    },
+    { name: "Pinned", type: "string", path: conditionPath("Pinned"), description: conditions.Pinned },
+    { name: "Permitted", type: "string", path: conditionPath("Permitted"), description: conditions.Permitted },
+    ageColumn,
+    { name: "Kernel", type: "string", path: ".status.kernel.release", description: "the kernel's release", wide: true },
+    {
+      name: "Relay",
+      type: "date",
+      path: ".status.relay.lastReport",
+      description: "time since the relay was heard",
+      wide: true,
+    },
+    {
+      name: "Message",
+      type: "string",
+      path: conditionPath("Ready", "message"),
+      description: "what is wrong",
+      wide: true,
+    },
+  ],
 };

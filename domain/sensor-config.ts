@@ -2,6 +2,7 @@
 // `live: true` marks what a reload applies without losing a packet; everything else needs a restart.
 // docs/reference/sensor-config.md is made from this.
 import { z } from "zod";
+import { rules } from "./cel.ts";
 import {
   apiSection,
   exportSection,
@@ -16,29 +17,51 @@ import {
 import { cpuList, duration, interfaceName, path, shortName } from "./config-values.ts";
 
 const oneOf = ["name", "glob", "driver"] as const;
-export const interfaceEntry = z
-  .strictObject({
-    name: interfaceName.optional().describe("this interface, now or when it appears"),
-    glob: interfaceName.optional().describe("every interface whose name matches: * ? [a-z]. Never loopback"),
-    driver: interfaceName.optional().describe("every interface of this kernel driver, as `ethtool -i` shows it"),
-    exclude: z.array(interfaceName).max(64).optional().describe("names that a glob or driver shall leave out"),
-  })
-  .superRefine((entry, context) => {
-    const given = oneOf.filter((key) => entry[key] !== undefined);
-    const is = given.length === 0 ? "it has none" : `it has ${given.join(" and ")}`;
-    if (given.length !== 1) context.addIssue({ code: "custom", message: `needs one of name, glob, driver; ${is}` });
-    if (entry.exclude !== undefined && entry.name !== undefined)
-      context.addIssue({ code: "custom", path: ["exclude"], message: "belongs to a glob or a driver, not to a name" });
-  });
-
-const ring = z.strictObject({
-  blockKiB: z
-    .int()
-    .min(4)
-    .max(65_536)
-    .refine((value) => (value & (value - 1)) === 0, {
-      error: "must be a power of two, at least one page (4): the kernel allocates a block as 2^n pages",
+export const interfaceEntry = rules(
+  z
+    .strictObject({
+      name: interfaceName.optional().describe("this interface, now or when it appears"),
+      glob: interfaceName.optional().describe("every interface whose name matches: * ? [a-z]. Never loopback"),
+      driver: interfaceName.optional().describe("every interface of this kernel driver, as `ethtool -i` shows it"),
+      exclude: z
+        .array(interfaceName.describe("a name"))
+        .max(64)
+        .optional()
+        .describe("names that a glob or driver shall leave out"),
     })
+    .superRefine((entry, context) => {
+      const given = oneOf.filter((key) => entry[key] !== undefined);
+      const is = given.length === 0 ? "it has none" : `it has ${given.join(" and ")}`;
+      if (given.length !== 1) context.addIssue({ code: "custom", message: `needs one of name, glob, driver; ${is}` });
+      if (entry.exclude !== undefined && entry.name !== undefined)
+        context.addIssue({
+          code: "custom",
+          path: ["exclude"],
+          message: "belongs to a glob or a driver, not to a name",
+        });
+    }),
+  {
+    rule: "[has(self.name), has(self.glob), has(self.driver)].filter(given, given).size() == 1",
+    message: "needs one of name, glob, driver: more entries for more of them",
+  },
+  {
+    rule: "!has(self.name) || !has(self.exclude)",
+    fieldPath: ".exclude",
+    message: "belongs to a glob or a driver, not to a name",
+  },
+);
+
+const blockSizes = Array.from({ length: 15 }, (_, power) => 4 << power);
+const powerOfTwo = "must be a power of two, at least one page (4): the kernel allocates a block as 2^n pages";
+export const ring = z.strictObject({
+  blockKiB: rules(
+    z
+      .int()
+      .min(4)
+      .max(65_536)
+      .refine((value) => (value & (value - 1)) === 0, { error: powerOfTwo }),
+    { rule: `self in [${blockSizes.join(", ")}]`, message: powerOfTwo },
+  )
     .default(1024)
     .describe("size of a block of the packet ring, in KiB; a power of two"),
   blocks: z.int().min(2).max(65_536).default(64).describe("blocks of each ring; blockKiB × blocks is its memory"),
@@ -66,26 +89,39 @@ export const capture = z.strictObject({
   direction: z.enum(["In", "Both"]).default("In").describe("In leaves out what this machine sends"),
 });
 
-export const pinning = z
-  .strictObject({
-    policy: z
-      .enum(["None", "NicLocal", "Explicit"])
-      .default("None")
-      .describe("where capture threads run: anywhere, on the NIC's NUMA node, or on `cpus`"),
-    cpus: cpuList.optional().describe("CPUs for the threads; with policy Explicit"),
-    irq: z
-      .enum(["Observe", "Manage"])
-      .default("Observe")
-      .meta({
-        ...live,
-        description: "only report where the NIC's interrupts go, or spread them, and restore them at the end",
-      }),
-  })
-  .superRefine(({ policy, cpus }, context) => {
-    const add = (message: string): void => context.addIssue({ code: "custom", path: ["cpus"], message });
-    if (policy === "Explicit" && cpus === undefined) add('is needed with policy Explicit, as "2-5,8"');
-    if (policy !== "Explicit" && cpus !== undefined) add(`has no effect with policy ${policy}: set policy Explicit`);
-  });
+export const pinning = rules(
+  z
+    .strictObject({
+      policy: z
+        .enum(["None", "NicLocal", "Explicit"])
+        .default("None")
+        .describe("where capture threads run: anywhere, on the NIC's NUMA node, or on `cpus`"),
+      cpus: cpuList.optional().describe("CPUs for the threads; with policy Explicit"),
+      irq: z
+        .enum(["Observe", "Manage"])
+        .default("Observe")
+        .meta({
+          ...live,
+          description: "only report where the NIC's interrupts go, or spread them, and restore them at the end",
+        }),
+    })
+    .superRefine(({ policy, cpus }, context) => {
+      const add = (message: string): void => context.addIssue({ code: "custom", path: ["cpus"], message });
+      if (policy === "Explicit" && cpus === undefined) add('is needed with policy Explicit, as "2-5,8"');
+      if (policy !== "Explicit" && cpus !== undefined) add(`has no effect with policy ${policy}: set policy Explicit`);
+    }),
+  {
+    rule: "self.policy != 'Explicit' || has(self.cpus)",
+    fieldPath: ".cpus",
+    message: 'is needed with policy Explicit, as "2-5,8"',
+  },
+  {
+    rule: "self.policy == 'Explicit' || !has(self.cpus)",
+    fieldPath: ".cpus",
+    message: "has no effect without policy Explicit: set it, or leave cpus out",
+    messageExpression: "'has no effect with policy ' + self.policy + ': set policy Explicit'",
+  },
+);
 
 /** Here they become nanoseconds; in SensorPool they stay text. */
 export const analysisTimes = {

@@ -39,6 +39,7 @@ import {
   undecodableReasons,
   untrackedReasons,
 } from "#domain/vocabulary.ts";
+import { crdPages } from "./crds.ts";
 import { cell, configTable, fieldTable, relayPages } from "./relay-reference.ts";
 
 const root = new URL("..", import.meta.url);
@@ -223,4 +224,4 @@ ${metricTable(apiMetrics, "histogram").split("\n").slice(2).join("\n")}
 `,
 );
 
-for (const [path, text] of Object.entries(relayPages)) write(path, text);
+for (const [path, text] of Object.entries({ ...relayPages, ...crdPages })) write(path, text);

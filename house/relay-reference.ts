@@ -20,7 +20,7 @@ export const fieldTable = (schema: Parameters<typeof fieldsOfMessage>[0]): strin
   `| field | form | meaning |\n|---|---|---|\n${fieldsOfMessage(schema)
     .map(({ path, form, meaning }) => `| \`${path}\` | ${cell(form)} | ${cell(meaning)} |`)
     .join("\n")}`;
-const keyTable = (fields: readonly Field[]): string =>
+export const keyTable = (fields: readonly Field[]): string =>
   `| key | value | default | meaning |\n|---|---|---|---|\n${fields
     .map((field) => `| \`${field.path}\` | ${cell(field.form)} | ${given(field)} | ${cell(field.meaning)} |`)
     .join("\n")}`;
