@@ -9,13 +9,13 @@ export const live = { live: true };
 
 const logins = ["credentialsFile", "userFile", "tokenFile", "nkeySeedFile"] as const;
 const natsUrl = serverUrl(["nats", "tls"]);
+export const fleetName = shortName.default("default").describe("the cluster's name; fleets can share a NATS");
 const natsKeys = (who: string) => ({
   url: z
     .union([natsUrl, z.array(natsUrl).min(1).max(16)])
     .prefault("nats://127.0.0.1:4222")
     .transform((value) => (typeof value === "string" ? [value] : value))
     .meta({ form: "URL or list of URLs", description: "servers of one NATS cluster" }),
-  fleet: shortName.default("default").describe("the cluster's name; fleets can share a NATS"),
   credentialsFile: path.optional().describe("a .creds file: JWT and nkey seed"),
   userFile: path.optional().describe("a file that holds user:password on one line"),
   tokenFile: path.optional().describe("a file that holds the token"),
@@ -44,12 +44,12 @@ function oneLogin(value: Logins, context: z.RefinementCtx): void {
     });
 }
 
-/** The section `nats`; `more`: the keys that only this agent has, between the fleet and the logins. */
+/** The section `nats`; `more`: the keys that only this process has, between the servers and the logins. */
 export function natsSection<More extends z.ZodRawShape>(who: string, more: More) {
-  const { url, fleet, ...access } = natsKeys(who);
+  const { url, ...access } = natsKeys(who);
   // Its keys are spread from elsewhere, so the types lose sight of the logins among them.
   return z
-    .strictObject({ url, fleet, ...more, ...access })
+    .strictObject({ url, ...more, ...access })
     .superRefine((value, context) => oneLogin(value as Logins, context));
 }
 

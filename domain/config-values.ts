@@ -90,6 +90,21 @@ export const shortName = text(
   "self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",
 );
 
+/** Of an object in a Kubernetes cluster: a DNS subdomain, which most names are; a DNS label is one without dots. */
+export const kubernetesName = text(
+  "name of an object",
+  253,
+  (value) => /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(value),
+  "the name of a Kubernetes object: small letters, digits, inner hyphens and dots",
+);
+
+/** Labels of Kubernetes, with their values. */
+export const labelMap = z
+  .record(z.string().min(1).max(317), z.string().max(63))
+  .refine((labels) => Object.keys(labels).length <= 32, { error: "must be at most 32 labels" })
+  .default({})
+  .meta({ form: "labels" });
+
 /** No name and password within: addresses are logged and shown, files are not. */
 export const serverUrl = (schemes: readonly string[]) =>
   z

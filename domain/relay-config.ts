@@ -5,6 +5,7 @@ import { z } from "zod";
 import {
   apiSection,
   exportSection,
+  fleetName,
   live,
   logSection,
   metricsKeys,
@@ -57,6 +58,7 @@ const engines = z.strictObject({
 });
 
 const nats = natsSection("relay", {
+  fleet: fleetName,
   plan: z
     .strictObject({
       publicKeyFile: path.describe("PEM; plans must be signed by its private key (Ed25519)"),

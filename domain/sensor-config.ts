@@ -6,6 +6,7 @@ import { rules } from "./cel.ts";
 import {
   apiSection,
   exportSection,
+  fleetName,
   live,
   logSection,
   metricsKeys,
@@ -161,6 +162,7 @@ export const memoryMiB = z
   .describe("memory of the whole process; above it the sensor degrades step by step, and says so");
 
 const nats = natsSection("sensor", {
+  fleet: fleetName,
   pool: shortName.default("default").describe("the group of sensors that this one belongs to"),
   buffer: z
     .strictObject({

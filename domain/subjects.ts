@@ -74,6 +74,9 @@ export const relayQuerySubject = (place: RelayPlace): string => belowRelay(place
 export const everyRelayReport = (fleet: string): string => `tapline.${fleetToken(fleet)}.report.relay.>`;
 export const relayInboxPrefix = (place: RelayPlace): string => `_INBOX.${belowRelay(place, "relay")}`;
 
+/** Where answers to the operator's own requests arrive. */
+export const operatorInboxPrefix = (fleet: string): string => `_INBOX.tapline.${fleetToken(fleet)}.operator`;
+
 /** The key-value bucket with a key for each node, and the object store beside it with the plans themselves. */
 export function planBucket(fleet: string): string {
   const token = fleetToken(fleet);

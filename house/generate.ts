@@ -26,6 +26,7 @@ import {
   livePage,
   liveVersion,
 } from "#domain/records.ts";
+import { operatorConfig } from "#domain/operator-config.ts";
 import { sensorReport } from "#domain/report.ts";
 import { sensorConfig } from "#domain/sensor-config.ts";
 import {
@@ -39,6 +40,7 @@ import {
   undecodableReasons,
   untrackedReasons,
 } from "#domain/vocabulary.ts";
+import { chartFiles } from "./chart-files.ts";
 import { crdPages } from "./crds.ts";
 import { cell, configTable, fieldTable, relayPages } from "./relay-reference.ts";
 
@@ -152,6 +154,18 @@ ${configTable(fieldsOf(fieldSchema(sensorConfig)))}
 );
 
 write(
+  "docs/reference/operator-config.md",
+  `<!-- Generated from domain/operator-config.ts by \`make generate\`. Do not edit. -->
+# The operator's configuration
+
+\`tapline operator --config operator.yaml\`, in YAML 1.2; [charts/tapline](../../charts/tapline/README.md) writes it. A key that is not in this table is refused.
+Durations have a unit: \`500ms\`, \`2s\`, \`5m\`, \`1h\`, \`7d\`. *Reload* says what a change needs.
+
+${configTable(fieldsOf(fieldSchema(operatorConfig)))}
+`,
+);
+
+write(
   "docs/reference/report.md",
   `<!-- Generated from domain/report.ts and domain/finding.ts by \`make generate\`. Do not edit. -->
 # Reports and findings
@@ -224,4 +238,4 @@ ${metricTable(apiMetrics, "histogram").split("\n").slice(2).join("\n")}
 `,
 );
 
-for (const [path, text] of Object.entries({ ...relayPages, ...crdPages })) write(path, text);
+for (const [path, text] of Object.entries({ ...relayPages, ...crdPages, ...chartFiles })) write(path, text);
