@@ -530,6 +530,16 @@ export const catalogue = {
     "ip route shows what the kernel says",
     503,
   ),
+  RELAY_PLAN_UNWRITABLE: entry(
+    "the plan of {node} cannot be written: {detail}",
+    "what runs there goes on, and it is tried again; does NATS have JetStream, with room, and may the operator use it?",
+    503,
+  ),
+  RELAY_PLAN_CONTESTED: entry(
+    "somebody else wrote the plan of {node} meanwhile",
+    "two operators of one fleet? kubectl get lease shows which leads",
+    409,
+  ),
   // The operator, and its talk with the Kubernetes API.
   KUBE_CONFIG_UNUSABLE: entry(
     "{path} says not how the Kubernetes API is to be reached: {detail}",

@@ -11,10 +11,17 @@ import {
   tooMany,
 } from "./relay-rule.ts";
 
-export interface RuleProblem {
-  /** id of the rule */
+/** A rule of a node. */
+interface RuleAt {
+  readonly node: string;
+  /** its id; empty: all of them */
   readonly rule: string;
+}
+export interface RuleProblem extends RuleAt {
+  readonly kind: "number" | "same" | "loop";
   readonly text: string;
+  /** the others that it takes for this problem */
+  readonly beside: readonly RuleAt[];
 }
 
 /** Rules of several nodes, for a check of all their files at once: tunnels join them. */
@@ -25,24 +32,28 @@ export interface NodeRules {
 }
 
 export function checkRules(nodes: readonly NodeRules[]): RuleProblem[] {
-  const problems = nodes.flatMap(({ rules }) => [
-    ...(rules.length > mostRules ? [{ rule: "", text: `it ${tooMany(rules.length)}` }] : []),
-    ...sameIds(rules),
-    ...sameInputs(rules),
+  const problems = nodes.flatMap((one) => [
+    ...tooManyRules(one),
+    ...sameIds(one),
+    ...sameInputs(one),
   ]);
   // A loop of rules that are twice the same would only repeat what is said already.
   return problems.length > 0 ? problems : loops(nodes);
 }
 
-function sameIds(rules: readonly NamedRule[]): RuleProblem[] {
+const tooManyRules = ({ node, rules }: NodeRules): RuleProblem[] =>
+  rules.length > mostRules
+    ? [{ kind: "number", node, rule: "", text: `it ${tooMany(rules.length)}`, beside: [] }]
+    : [];
+
+function sameIds({ node, rules }: NodeRules): RuleProblem[] {
   const seen = new Set<string>();
   return rules.flatMap(({ id, to }) => {
-    const again = seen.has(id)
-      ? [{ rule: id, text: "there is another rule with this id: its counters would be mixed" }]
-      : [];
+    const problem = (text: string): RuleProblem => ({ kind: "same", node, rule: id, text, beside: [] });
+    const again = seen.has(id) ? [problem("there is another rule with this id: its counters would be mixed")] : [];
     seen.add(id);
     const outputs = new Set(to.map((output) => output.id));
-    return outputs.size === to.length ? again : [...again, { rule: id, text: "two of its outputs have one id" }];
+    return outputs.size === to.length ? again : [...again, problem("two of its outputs have one id")];
   });
 }
 
@@ -66,7 +77,7 @@ const inputPlace = (node: string, { from }: NamedRule): string =>
       );
 
 /** A rule without sources beside one with some is no overlap: the one that names the source takes its packets. */
-function sameInputs(rules: readonly NamedRule[]): RuleProblem[] {
+function sameInputs({ node, rules }: NodeRules): RuleProblem[] {
   const taken = new Map<string, string>();
   return rules.flatMap((rule) => {
     const place = inputPlace("", rule);
@@ -74,9 +85,8 @@ function sameInputs(rules: readonly NamedRule[]): RuleProblem[] {
     const other = sources.map((source) => taken.get(`${place}|${source}`)).find((found) => found !== undefined);
     for (const source of sources) taken.set(`${place}|${source}`, rule.id);
     if (other === undefined) return [];
-    return [
-      { rule: rule.id, text: `takes the same packets as ${other}: ${inputText(rule)}. Give one rule both outputs` },
-    ];
+    const text = `takes the same packets as ${other}: ${inputText(rule)}. Give one rule both outputs`;
+    return [{ kind: "same", node, rule: rule.id, text, beside: [{ node, rule: other }] }];
   });
 }
 
@@ -148,8 +158,12 @@ function loopProblem(round: readonly Vertex[]): RuleProblem {
   const names = round.map(({ node, rule }) => (node === "" ? rule.id : `${node}: ${rule.id}`));
   const shown = names.length > 6 ? [...names.slice(0, 3), `… ${names.length - 5} more …`, ...names.slice(-2)] : names;
   const [first = ""] = names;
+  const [at, ...others] = round.map(({ node, rule }): RuleAt => ({ node, rule: rule.id }));
   return {
-    rule: round[0]?.rule.id ?? "",
+    kind: "loop",
+    node: at?.node ?? "",
+    rule: at?.rule ?? "",
+    beside: others,
     text: `is in a loop, in which packets would go round: ${[...shown, first].join(" → ")}`,
   };
 }

@@ -109,6 +109,19 @@ export const hopRow = z.object({
 });
 export type HopRow = z.output<typeof hopRow>;
 
+/** What this node sent into a path: the other end's `hops` tell what came of it. */
+const tunnelRow = z.object({
+  path: count,
+  rule: z.string(),
+  wanted: count.describe("wanted = sent + dropped"),
+  sent: count.describe("taken by the device"),
+  dropped,
+});
+export type TunnelRow = z.output<typeof tunnelRow>;
+
+const linkRow = z.object({ name: z.string(), up: z.boolean(), mtu: count });
+export type LinkRow = z.output<typeof linkRow>;
+
 const engineRow = z.object({
   engine: z.enum(relayEngines),
   available: z.boolean(),
@@ -127,6 +140,7 @@ export type WorkerRow = z.output<typeof workerRow>;
 
 export const reportedRules = 500;
 export const reportedHops = 200;
+export const reportedLinks = 128;
 
 export const relayReport = z.object({
   v: z.literal(1),
@@ -162,9 +176,17 @@ export const relayReport = z.object({
   }),
   rules: z
     .array(ruleRow)
-    .describe(`those that changed since they were last told, at most ${reportedRules}; the rest by query`),
+    .describe(`those that changed since they were last told, at most ${reportedRules}, and a few others in turn, so that each is told within a minute; the rest by query`),
   rules_untold: count.describe("changed, and not in this report; the next ones tell them first"),
   hops: z.array(hopRow).describe(`at most ${reportedHops}; the rest by query`),
+  tunnels: z
+    .array(tunnelRow)
+    .default([])
+    .describe(`what was sent into each path, at most ${reportedHops}; the rest by query`),
+  links: z
+    .array(linkRow)
+    .optional()
+    .describe(`this node's interfaces, all of them; told in every 30th report, and not when there are more than ${reportedLinks}`),
   workers: z.array(workerRow),
   bus: z.object({ unsent_reports: count, reconnects: count }),
   conditions: z.array(condition),

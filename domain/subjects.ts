@@ -70,6 +70,8 @@ const belowRelay = ({ fleet, node }: RelayPlace, kind: string): string =>
 export const relayReportSubject = (place: RelayPlace): string => belowRelay(place, "report.relay");
 /** Questions to one relay. No pool can be named `$relay`. */
 export const relayQuerySubject = (place: RelayPlace): string => belowRelay(place, "query.$relay");
+/** All relays of a fleet. */
+export const everyRelayReport = (fleet: string): string => `tapline.${fleetToken(fleet)}.report.relay.>`;
 export const relayInboxPrefix = (place: RelayPlace): string => `_INBOX.${belowRelay(place, "relay")}`;
 
 /** Where answers to the operator's own requests arrive. */
@@ -88,6 +90,20 @@ export function planBucket(fleet: string): string {
 }
 /** A key may not hold "%". */
 export const planKey = (node: string): string => nameToken(node).replaceAll("%", "=");
+
+/** Whose report this is. */
+export type ReportSubject = (SensorPlace & { readonly kind: "sensor" }) | (RelayPlace & { readonly kind: "relay" });
+
+export function parseReportSubject(subject: string): ReportSubject | undefined {
+  const sensor = parseSubject(subject);
+  if (sensor) {
+    const { fleet, pool, node } = sensor;
+    return sensor.kind === "report" ? { kind: "sensor", fleet, pool, node } : undefined;
+  }
+  const match = /^tapline\.([^.]+)\.report\.relay\.([^.]+)$/.exec(subject);
+  const [fleet, node] = [match?.[1], match?.[2]].map((token) => tokenName(token ?? ""));
+  return fleet === undefined || node === undefined ? undefined : { kind: "relay", fleet, node };
+}
 
 export interface SensorSubject extends SensorPlace {
   readonly kind: "report" | "finding" | "query";

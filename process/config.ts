@@ -5,6 +5,7 @@ import type { z } from "zod";
 import { fieldSchema } from "#domain/config-fields.ts";
 import { TaplineError } from "#domain/errors.ts";
 import { issueLine, issueTexts } from "./config-problems.ts";
+import { filledIn } from "./config-variables.ts";
 
 const usualBytes = 1 << 20;
 
@@ -14,7 +15,11 @@ interface Problem {
   readonly text: string;
 }
 
-export async function loadConfig<S extends z.ZodType>(path: string, schema: S): Promise<z.output<S>> {
+export async function loadConfig<S extends z.ZodType>(
+  path: string,
+  schema: S,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<z.output<S>> {
   const bytes = await read(path, usualBytes);
   const fail = (problems: readonly string[]): never => {
     const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
@@ -23,7 +28,7 @@ export async function loadConfig<S extends z.ZodType>(path: string, schema: S): 
   if (bytes.length > usualBytes) return fail([`${path}: is larger than 1 MiB: is this the right file?`]);
   const text = utf8(bytes);
   if (text === undefined) return fail([`${path}: is not UTF-8 text`]);
-  const parsed = parseConfig(text, schema);
+  const parsed = parseConfig(text, schema, environment);
   if ("value" in parsed) return parsed.value;
   return fail(parsed.problems.map((problem) => `${path}:${problem}`));
 }
@@ -55,7 +60,11 @@ function utf8(bytes: Uint8Array): string | undefined {
 type Parsed<S extends z.ZodType> = { readonly value: z.output<S> } | { readonly problems: readonly string[] };
 
 /** The pure part: each problem is "line:column: path: what is wrong", in the order of the text. */
-export function parseConfig<S extends z.ZodType>(text: string, schema: S): Parsed<S> {
+export function parseConfig<S extends z.ZodType>(
+  text: string,
+  schema: S,
+  environment: Readonly<Record<string, string | undefined>> = {},
+): Parsed<S> {
   const lines = new LineCounter();
   const document = parseDocument(text, { version: "1.2", lineCounter: lines, prettyErrors: false, stringKeys: true });
   const place = (at: number): string => {
@@ -82,7 +91,10 @@ export function parseConfig<S extends z.ZodType>(text: string, schema: S): Parse
     if (!(error instanceof ReferenceError)) throw error;
     return told([{ at: 0, text: `aliases expand to too much: ${error.message}` }]);
   }
-  const result = schema.safeParse(plain, { reportInput: true });
+  const { value: filled, missing } = filledIn(plain, environment);
+  if (missing.length > 0)
+    return told(missing.map((name) => ({ at: Math.max(0, text.indexOf(`\${${name}}`)), text: `there is no ${name} in the environment` }))); // biome-ignore format: one expression
+  const result = schema.safeParse(filled, { reportInput: true });
   if (result.success) return { value: result.data };
   const fields = fieldSchema(schema);
   return told(

@@ -12,7 +12,7 @@ import type { Logs } from "#process/log.ts";
 import type { Engines } from "./engines.ts";
 import type { Fleet } from "./fleet.ts";
 import { holding, type Standing } from "./holding.ts";
-import { hopRows, portRows } from "./port-rows.ts";
+import { hopRows, portRows, tunnelRows } from "./port-rows.ts";
 import type { Programme } from "./programme.ts";
 import { ChangedRows, makeReport } from "./report.ts";
 import type { RelayMetrics } from "./show-figures.ts";
@@ -156,6 +156,8 @@ export class Beat {
       rows: this.#tallies.rows,
       changed: this.#changed.take(this.#tallies.rows),
       hops: this.#hops,
+      tunnels: tunnelRows(figures, programme.stands.values()),
+      links: programme.near.links.map(({ name, up, mtu }) => ({ name, up, mtu })),
       workers,
       bus: {
         unsent_reports: fleet?.reports.figures.unsent ?? 0,

@@ -6,7 +6,7 @@ import { relayDrops, relayRefusals } from "#domain/vocabulary.ts";
 import type { RelayFigures, RelayOutputFigures, RelayPortFigures, RelayRuleFigures } from "#native/relay.ts";
 import { holding, type Standing } from "./holding.ts";
 import { able, madeNear, noEngines } from "./made-near.ts";
-import { hopRows, percentile, portRows } from "./port-rows.ts";
+import { hopRows, percentile, portRows, tunnelRows } from "./port-rows.ts";
 import { Programme, type Stand } from "./programme.ts";
 import { ChangedRows } from "./report.ts";
 import { bytesOf, find } from "./resolve.ts";
@@ -113,7 +113,7 @@ test("10,000 rules make as many series as were allowed, and none of their packet
 
 test("a report tells at most 500 changed rules, and in the next ones those that it passed over", () => {
   const changed = new ChangedRows();
-  const row = (i: number): RuleRow => ({ id: `r${String(i).padStart(5, "0")}` }) as RuleRow;
+  const row = (i: number): RuleRow => ({ id: `r${String(i).padStart(5, "0")}` }) as RuleRow; // a new object: it changed
   let rows = Array.from({ length: 1200 }, (_, i) => row(i));
   const take = (): [number, number, string | undefined] => {
     const { rows: told, untold } = changed.take(rows);
@@ -121,8 +121,11 @@ test("a report tells at most 500 changed rules, and in the next ones those that 
   };
   expect(take()).toEqual([500, 700, "r00000"]);
   expect(take()).toEqual([500, 200, "r00500"]);
-  expect(take()).toEqual([200, 0, "r01000"]);
-  expect(take()).toEqual([0, 0, undefined]);
+  expect(take()).toEqual([220, 0, "r01000"]);
+  // And some that did not change, in turn: within a minute each is told.
+  expect(take()).toEqual([20, 0, "r00020"]);
+  const again = new Set(Array.from({ length: 59 }, () => changed.take(rows).rows.map(({ id }) => id)).flat());
+  expect(again.size).toBeGreaterThanOrEqual(1180);
   // All change all the time: each has its turn.
   const seen = new Set<string>();
   for (let turn = 0; turn < 3; turn++) {
@@ -130,6 +133,16 @@ test("a report tells at most 500 changed rules, and in the next ones those that 
     for (const { id } of changed.take(rows).rows) seen.add(id);
   }
   expect(seen.size).toBe(1200);
+});
+
+test("what was sent into each path stands beside what came out of others", async () => {
+  const to = [1, 2].map((path) => ({ id: `t${path}`, tunnel: { path, key: "00".repeat(16), to: "192.0.2.2" } }));
+  const stands = await standing({ id: "a", from, to });
+  const outputs = [outputFigures("a", "t2", 90, { device: 10 })];
+  expect(tunnelRows(figures({ outputs }), stands.values())).toEqual([
+    { path: 1, rule: "a", wanted: 0, sent: 0, dropped: {} },
+    { path: 2, rule: "a", wanted: 100, sent: 90, dropped: { device: 10 } },
+  ]);
 });
 
 test("an interface's ledger closes, and a hop's latency is told by its buckets", async () => {

@@ -49,6 +49,7 @@ export function madeNear({
     address: bytesOf(address),
   }));
   return {
+    links: all,
     link: named,
     linkAt: at,
     vlanOf: (ifindex, vlan) => {

@@ -171,6 +171,7 @@ export class Near {
     let defaults: ReadonlySet<number> | undefined;
     let vlans: ReadonlyMap<string, string> | undefined;
     return {
+      links: all,
       link: (name) => names.get(name),
       linkAt: (ifindex) => indexes.get(ifindex),
       vlanOf: (ifindex, vlan) => {

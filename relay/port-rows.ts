@@ -1,5 +1,5 @@
 // Interfaces and hops as a report has them. Pure. Enters: figures now and before. Leaves: rows with their residue and rates.
-import type { HopRow, ReportedPort } from "#domain/relay-report.ts";
+import type { HopRow, ReportedPort, TunnelRow } from "#domain/relay-report.ts";
 import type { RelayFigures, RelayHopFigures, RelayPortFigures } from "#native/relay.ts";
 import type { Stand } from "./programme.ts";
 import { added, nonZero, rate, sumOf } from "./sums.ts";
@@ -55,6 +55,25 @@ export function hopRows(figures: RelayFigures, stands: Iterable<Stand>): HopRow[
       latency_us: latency(all),
     });
   }
+  return rows.sort((a, b) => a.path - b.path);
+}
+
+/** By path. */
+export function tunnelRows(figures: RelayFigures, stands: Iterable<Stand>): TunnelRow[] {
+  const outputs = new Map(figures.outputs.map((one) => [`${one.rule} ${one.id}`, one]));
+  const rows: TunnelRow[] = [];
+  for (const { rule } of stands)
+    for (const { id, tunnel } of rule.to) {
+      if (!tunnel) continue;
+      const one = outputs.get(`${rule.id} ${id}`);
+      rows.push({
+        path: tunnel.path,
+        rule: rule.id,
+        wanted: one?.wanted ?? 0,
+        sent: one?.sent ?? 0,
+        dropped: nonZero(one?.dropped ?? {}),
+      });
+    }
   return rows.sort((a, b) => a.path - b.path);
 }
 

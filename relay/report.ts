@@ -4,9 +4,12 @@ import {
   type HopRow,
   type RelayReport,
   reportedHops,
+  reportedLinks,
   type ReportedPort,
   reportedRules,
+  type LinkRow,
   type RuleRow,
+  type TunnelRow,
   type WorkerRow,
 } from "#domain/relay-report.ts";
 import type { RelayPlace } from "#domain/subjects.ts";
@@ -16,10 +19,15 @@ import { secondMs } from "#process/every-second.ts";
 import { version } from "#process/version.ts";
 import { summed } from "./sums.ts";
 
+/** reports */
+const inTurn = 60;
+const linksEvery = 30;
+
 /** Which rows are told: a row is a new object exactly when something in it changed. */
 export class ChangedRows {
   readonly #told = new Map<string, { row: RuleRow; turn: number }>();
   #turn = 0;
+  #next = 0;
 
   take(rows: readonly RuleRow[], most = reportedRules): { readonly rows: readonly RuleRow[]; readonly untold: number } {
     this.#turn++;
@@ -29,7 +37,15 @@ export class ChangedRows {
     const turnOf = (row: RuleRow): number => this.#told.get(row.id)?.turn ?? 0;
     const chosen = changed.length > most ? changed.toSorted((a, b) => turnOf(a) - turnOf(b)).slice(0, most) : changed;
     for (const row of chosen) this.#told.set(row.id, { row, turn: this.#turn });
-    return { rows: chosen, untold: changed.length - chosen.length };
+    return { rows: [...chosen, ...this.#again(rows, most - chosen.length)], untold: changed.length - chosen.length };
+  }
+
+  /** Some that did not change, in turn: who begins to listen knows all of them within a minute. */
+  #again(rows: readonly RuleRow[], room: number): RuleRow[] {
+    if (this.#next >= rows.length) this.#next = 0;
+    const from = this.#next;
+    this.#next += Math.min(room, Math.ceil(rows.length / inTurn));
+    return rows.slice(from, this.#next).filter(({ id }) => this.#told.get(id)?.turn !== this.#turn);
   }
 }
 
@@ -47,6 +63,8 @@ export interface Reported {
   readonly rows: readonly RuleRow[];
   readonly changed: ReturnType<ChangedRows["take"]>;
   readonly hops: readonly HopRow[];
+  readonly tunnels: readonly TunnelRow[];
+  readonly links: readonly LinkRow[];
   readonly workers: readonly WorkerRow[];
   readonly bus: RelayReport["bus"];
   readonly conditions: RelayReport["conditions"];
@@ -86,6 +104,8 @@ export function makeReport(of: Reported): RelayReport {
     rules: [...of.changed.rows],
     rules_untold: of.changed.untold,
     hops: of.hops.slice(0, reportedHops),
+    tunnels: of.tunnels.slice(0, reportedHops),
+    ...(of.sequence % linksEvery === 1 && of.links.length <= reportedLinks ? { links: [...of.links] } : {}),
     workers: [...of.workers],
     bus: of.bus,
     conditions: [...of.conditions],

@@ -24,6 +24,7 @@ export interface Way {
 }
 
 export interface Surroundings {
+  readonly links: readonly NearLink[];
   link(name: string): NearLink | undefined;
   linkAt(ifindex: number): NearLink | undefined;
   /** the interface that puts this tag on what leaves by that one */

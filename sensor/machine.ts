@@ -24,11 +24,11 @@ const driverName = (name: string): string | undefined => {
   return ethtool && supported(ethtool.driver)?.name;
 };
 
-/** Puts back what a sensor that was killed had changed, and says what became of it. */
-export function openPinner(statePath: string, log: Log): Pinner {
+/** Puts back what a sensor that was killed had changed, and says what became of it. TAPLINE_IRQ: where the host's /proc/irq is, when ours is read-only. */
+export function openPinner(statePath: string, log: Log, { TAPLINE_IRQ: irq } = process.env): Pinner {
   mkdirSync(dirname(statePath), { recursive: true });
   const pinner = new Pinner({
-    files: new HostFiles(),
+    files: new HostFiles({ sys: "/sys", proc: "/proc", ...(irq === undefined ? {} : { irq }) }),
     statePath,
     now: () => BigInt(Date.now()) * 1_000_000n,
     driverName,
