@@ -1,5 +1,6 @@
 // A real kube-apiserver with its etcd and nothing else: no nodes, no controllers, no scheduler. What is written stays as it was written.
-// Enters: flags. Leaves: its address and a kubeconfig on 127.0.0.1; all of it is in one temporary folder and gone with it, also when the test is killed.
+// Enters: flags. Leaves: its address and a kubeconfig on 127.0.0.1; all its files are in one temporary folder. When the test is killed both programs end, too;
+// only the folder stays.
 // Because nobody collects garbage or ends namespaces here, an owner's deletion leaves what it owned, and a deleted namespace stays `Terminating`.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -65,13 +66,6 @@ export class ApiserverAlone implements AsyncDisposable {
   /** ca.crt, admin.crt, admin.key, … */
   pem(file: string): string {
     return readFileSync(join(this.folder, "pki", file), "utf8");
-  }
-
-  /** The administrator's kubeconfig, for another way to the same server: through a proxy of the test. */
-  kubeconfigFor(server: string): string {
-    const path = join(this.folder, `kubeconfig-${new URL(server).port}`);
-    writeKubeconfig(this.#pki as Certificates, "admin", server, path);
-    return path;
   }
 
   /** The apiserver only: what was written stays in etcd. A watch that asks it afterwards for what was before is told 410. */

@@ -1,6 +1,7 @@
 // The client on a real apiserver: verbs, and every way in which an answer can be other than hoped for.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually } from "../e2e/kubectl.ts";
 import { podAccess } from "#operator/runtime/access.ts";
@@ -131,6 +132,7 @@ describe("the client", () => {
     const kube = makeClient(direct(alone.kubeconfig), { timeoutMs: 500 });
     await kube.list(configMaps);
     alone.freeze();
+    await sleep(100); // until all its threads have stopped
     try {
       await expect(kube.list(configMaps)).rejects.toEqual(failing("KUBE_SILENT", /configmaps/));
     } finally {
