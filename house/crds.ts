@@ -107,7 +107,7 @@ export const crdPages: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     kinds.map((kind) => [
       `crds/${kind.plural}.yaml`,
-      `# ${written("domain/")}\n# biome-ignore-all format: generated\n${stringify(definition(kind), { lineWidth: 0, aliasDuplicateObjects: false })}`,
+      `# ${written("domain/")}\n${stringify(definition(kind), { lineWidth: 0, aliasDuplicateObjects: false })}`,
     ]),
   ),
   "docs/reference/kubernetes.md": page,
