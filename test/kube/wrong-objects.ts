@@ -127,6 +127,9 @@ export const wrongObjects: readonly Row[] = [
   ["an empty node's name", "hop1", "spec.hops[0].nodes.names", [""], "spec.hops[0].nodes.names[0]: Invalid value: \"\": must be the name of a node, as `kubectl get nodes` shows it"],
   ["too many nodes by name", "hop1", "spec.hops[0].nodes.names", many(65, (i) => `node-${i}`), "spec.hops[0].nodes.names: Too many: 65: must have at most 64 items"],
   ["a hop with a tunnel on two nodes", "hop3", "spec.hops[0].nodes.names", ["colo-1", "colo-2"], "spec.hops[0].nodes: Invalid value: must be one node: the hop has `from` and a tunnel. Give each node a hop of its own"],
+  ["a hop's label with a space", "hop1", "spec.hops[0].nodes", { selector: { matchLabels: { role: "at the edge" } } }, "spec.hops[0].nodes.selector.matchLabels[role]: Invalid value: \"at the edge\": must be the value of a label: letters, digits, and inner . _ -"],
+  ["a hop's label with a name that is none", "hop1", "spec.hops[0].nodes", { selector: { matchExpressions: [{ key: "role!", operator: "Exists" }] } }, "spec.hops[0].nodes.selector.matchExpressions[0].key: Invalid value: \"role!\": must be the name of a label, as kubernetes.io/hostname"],
+  ["a hop's NotIn without values", "hop1", "spec.hops[0].nodes", { selector: { matchExpressions: [{ key: "role", operator: "NotIn" }] } }, "spec.hops[0].nodes.selector.matchExpressions[0].values: Invalid value: belong to the operators In and NotIn, which need at least one; Exists and DoesNotExist take none"],
   // RelayRule: from
   ["no interface", "hop1", "spec.hops[0].from.interface", undefined, "spec.hops[0].from.interface: Required value"],
   ["an interface's name that is none", "hop1", "spec.hops[0].from.interface", "eth0/1", "spec.hops[0].from.interface: Invalid value: \"eth0/1\": must be the name of an interface, without spaces, slashes and colons"],
@@ -216,6 +219,8 @@ export const wrongObjects: readonly Row[] = [
   ["a condition twice", "status pool", "status.conditions", many(2, () => ({ type: "Ready", status: "True", reason: "A", message: "", lastTransitionTime: time })), "status.conditions[1]: Duplicate value: {\"type\":\"Ready\"}"],
   ["a negative count", "status pool", "status.desired", -1, "status.desired: Invalid value: -1: desired in body should be greater than or equal to 0"],
   ["six worst nodes", "status pool", "status.worst", many(6, (i) => ({ node: `n${i}`, reason: "Lost", message: "" })), "status.worst: Too many: 6: must have at most 5 items"],
+  ["a worst node that is none", "status pool", "status.worst", [{ node: "Edge_1", reason: "Lost", message: "" }], "status.worst[0].node: Invalid value: \"Edge_1\": must be the name of a node, as `kubectl get nodes` shows it"],
+  ["a node's rule that has no name of one", "status node", "status.rules", [{ ...nodeRule, rule: "The feed" }], "status.rules[0].rule: Invalid value: \"The feed\": must be a name of small letters, digits and inner hyphens"],
   ["too many reasons of drops", "status pool", "status.totals", { ...totals, drops: Object.fromEntries(many(65, (i) => [`reason_${i}`, i])) }, "status.totals.drops: Too many: 65: must have at most 64 items"],
   ["an engine that there is not", "status hop1", "status.hops", [{ ...hopStatus, engines: ["dpdk"] }], "status.hops[0].engines[0]: Unsupported value: \"dpdk\": supported values: \"xdp\", \"tc\", \"afpacket\""],
   ["an engine twice", "status hop1", "status.hops", [{ ...hopStatus, engines: ["tc", "tc"] }], "status.hops[0].engines[1]: Duplicate value: \"tc\""],
