@@ -45,7 +45,6 @@ export interface CustomResource {
 }
 
 export const count = z.int().min(0).meta({ format: "int64" });
-export const generation = count;
 /** RFC 3339, as metav1.Time. */
 export const timestamp = z.string().max(64).meta({ format: "date-time" });
 
@@ -53,7 +52,7 @@ export const timestamp = z.string().max(64).meta({ format: "date-time" });
 const condition = z.object({
   type: z.string().min(1).max(64).describe("name of the condition"),
   status: z.enum(["True", "False", "Unknown"]).describe("whether it holds"),
-  observedGeneration: generation.optional().describe("generation of the object that this is about"),
+  observedGeneration: count.optional().describe("generation of the object that this is about"),
   lastTransitionTime: timestamp.describe("when status last changed"),
   reason: z.string().min(1).max(128).describe("why, in one word for programs"),
   message: z.string().max(4096).describe("why, for people"),
@@ -62,7 +61,7 @@ export type ObjectCondition = z.output<typeof condition>;
 
 /** What the status of every kind begins with. */
 export const statusHead = {
-  observedGeneration: generation.optional().describe("generation of the object that this status is about"),
+  observedGeneration: count.optional().describe("generation of the object that this status is about"),
   conditions: z
     .array(condition)
     .max(16)

@@ -63,6 +63,6 @@ describe("the CRDs", () => {
 
 it("a choice does not become a CRD", () => {
   expect(() => crdSchema(z.object({ to: z.union([z.string(), z.boolean()]) }))).toThrow(
-    "a CRD has no choices: boolean or string",
+    "a CRD has no choices: string or boolean",
   );
 });

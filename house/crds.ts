@@ -69,10 +69,9 @@ const written = (from: string): string => `Generated from ${from} by \`make gene
 const refusals = (kind: CustomResource): string => {
   const fields = everyField({ properties: { object: objectSchema(kind) } });
   const rows = [...fields].flatMap(([path, field]) =>
-    (field["x-kubernetes-validations"] ?? []).map(({ message }) => {
-      const at = path.replace(/^object\.?/, "");
-      return `| ${at === "" ? "" : `\`${at}\``} | ${cell(message)} |`;
-    }),
+    (field["x-kubernetes-validations"] ?? []).map(
+      ({ fieldPath = "", message }) => `| \`${`${path}${fieldPath}`.replace(/^object\.?/, "")}\` | ${cell(message)} |`,
+    ),
   );
   return `| field | refused with |\n|---|---|\n${rows.join("\n")}`;
 };
@@ -100,7 +99,7 @@ const page = `<!-- ${written("domain/sensor-pool.ts, domain/relay-rule-object.ts
 # Objects in Kubernetes
 
 Group \`${apiVersion}\`; all kinds are cluster-scoped, since they govern nodes and host traffic. \`kubectl get ${category}\` shows all of them, \`kubectl explain ${sensorPool.plural}.spec\` what stands here.
-Samples: [deploy/samples](../../deploy/samples). Kubernetes 1.31 or newer, whose rules know addresses. Counts are from the agents; what they mean is in [semantics.md](../semantics.md).
+Samples: [deploy/samples](../../deploy/samples). Kubernetes 1.33 or newer. Counts are from the agents; what they mean is in [semantics.md](../semantics.md).
 
 ${kinds.map(section).join("\n")}`;
 
@@ -108,7 +107,7 @@ export const crdPages: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     kinds.map((kind) => [
       `crds/${kind.plural}.yaml`,
-      `# ${written("domain/")}\n${stringify(definition(kind), { lineWidth: 0, aliasDuplicateObjects: false })}`,
+      `# ${written("domain/")}\n# biome-ignore-all format: generated\n${stringify(definition(kind), { lineWidth: 0, aliasDuplicateObjects: false })}`,
     ]),
   ),
   "docs/reference/kubernetes.md": page,

@@ -67,7 +67,9 @@ describe("the client", () => {
       failing("KUBE_INVALID", /RFC 1123/),
     );
     const future: Resource = { ...configMaps, group: "tapline.dev", version: "v9" };
-    await expect(kube.list(future)).rejects.toEqual(failing("KUBE_NOT_FOUND", /could not find the requested resource/));
+    await expect(kube.list(future)).rejects.toEqual(
+      failing("KUBE_NOT_FOUND", /\(list configmaps\): HTTP 404: 404 page not found/),
+    );
     await expect(kube.watch(configMaps, { resourceVersion: "1", seconds: 5, silenceMs: 5000 }).next()).rejects.toEqual(
       failing("KUBE_EXPIRED", /too old/),
     );
@@ -144,7 +146,7 @@ describe("the client", () => {
     const kube = makeClient(through(way.url));
     way.refuse = () => true;
     await expect(kube.get(configMaps, anywhere("x"))).rejects.toEqual(
-      failing("KUBE_FAILED", /get configmaps default\/x: HTTP 500/),
+      failing("KUBE_FAILED", /get configmaps default\/x: HTTP 500: <html>upstream failed/),
     );
     way.refuse = () => false;
   });

@@ -1,11 +1,12 @@
 // The CRDs on real apiservers: taken without a warning, explained field by field, with defaults, with samples that are sound.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { apiVersion } from "#domain/custom-resource.ts";
+import { mostNodeRules, mostPinned } from "#domain/fleet-node.ts";
 import { kubernetesVersions } from "../e2e/cluster/programs.ts";
 import type { Kubectl, Manifest } from "../e2e/kubectl.ts";
 import { ApiserverAlone, firstStartMs } from "./apiserver-alone.ts";
 import { Rest } from "./rest.ts";
-import { many, nodeRule, pool, rule, time, totals, wire } from "./whole-objects.ts";
+import { hopStatus, many, nodeRule, pool, rule, time, totals, wire } from "./whole-objects.ts";
 import { crds, known, samples, startWithCrds } from "./with-crds.ts";
 
 const api = `/apis/${apiVersion}`;
@@ -116,6 +117,7 @@ describe("an apiserver with the CRDs", () => {
       nodes: 3,
       programmed: 3,
       lost: 1204,
+      hops: [{ ...hopStatus, lastPacket: "2026-11-21T10:00:00.000000001Z" }], // as agents write times
     });
     await write("fleetnodes/edge-1.example.com", {
       conditions: [condition("Ready", "True", "AsAsked"), condition("Permitted", "True", "All")],
@@ -183,5 +185,32 @@ describe("an apiserver with the CRDs", () => {
       pool("largest", spec),
     );
     expect(status, JSON.stringify(body)).toBe(201);
+  });
+
+  it("has room for a full node: 500 rules, two sensors that pin all they can", async () => {
+    await kubectl.apply({ apiVersion, kind: "FleetNode", metadata: { name: "full" } });
+    const why = "w".repeat(200);
+    const pins = many(mostPinned, (i) => ({
+      interface: `enp${Math.floor(i / 64)}s0`,
+      item: "irq",
+      name: `irq ${i} mlx5_comp${i}@pci:0000:41:00.0`,
+      desired: String(i % 128),
+      actual: "0-127",
+      effective: String(i % 128),
+    }));
+    const pinning = { policy: "NicLocal", irq: "Manage", items: pins, itemsLeftOut: 0, drift: [] };
+    const sensor = { version: "0.1.0", run: "a", started: time, lastReport: time, rung: "none", packets: 1, lost: 0, drops: {}, problems: [], pinning }; // biome-ignore format: one line
+    const status = {
+      rules: many(mostNodeRules, (i) => ({
+        ...nodeRule,
+        rule: `feed-${i}`,
+        why,
+        refused: { ttl: i },
+        dropped: { mtu: i },
+      })),
+      sensors: many(2, (i) => ({ ...sensor, pool: `pool-${i}` })),
+    };
+    const answer = await rest.ask("PATCH", `${api}/fleetnodes/full/status`, { status }, "application/merge-patch+json");
+    expect(answer.status, JSON.stringify(answer.body)).toBe(200);
   });
 });

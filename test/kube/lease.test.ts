@@ -83,6 +83,8 @@ describe("the lease", () => {
     expect(other.leading).toEqual([]);
     leader.child.kill("SIGKILL");
     const killed = now();
+    await leader.ended();
+    expect(killed - (leader.leading.at(-1) ?? 0)).toBeLessThan(300); // it led to its end
     await other.leads(30);
     const took = ((other.leading[0] ?? 0) - killed) / 1000;
     process.stderr.write(`lease: taken over ${took} s after kill -9\n`);
@@ -98,6 +100,7 @@ describe("the lease", () => {
     const two = stand("two", "15000,10000,500");
     await eventually("it waits", 10, () => Promise.resolve(two.said.length > 0));
     await sleep(1500);
+    expect(two.leading).toEqual([]);
     one.child.kill("SIGTERM");
     const told = now();
     await two.leads();

@@ -78,8 +78,11 @@ describe("an object that is sound", () => {
     const lies = {
       conditions: [{ type: "Ready", status: "True", reason: "Said", message: "so", lastTransitionTime: time }],
     };
-    await kubectl.apply({ ...pool("honest"), status: lies });
-    expect((await stored("spool/honest"))["status"]).toBeUndefined();
+    const node: Manifest = { apiVersion, kind: "FleetNode", metadata: { name: "honest" } };
+    for (const object of [pool("honest"), rule("honest"), node]) {
+      await kubectl.apply({ ...object, status: lies });
+      expect((await stored(`${object.kind.toLowerCase()}/honest`))["status"], object.kind).toBeUndefined();
+    }
     const path = `${api}/sensorpools/honest`;
     const patch = "application/merge-patch+json";
     expect((await rest.ask("PATCH", `${path}/status`, { status: lies, spec: pool("other", { interfaces: [{ name: "eth9" }] })["spec"] }, patch)).status).toBe(200); // biome-ignore format: one line

@@ -65,6 +65,8 @@ const sound = {
 export type Base = keyof typeof sound | "status pool" | "status hop1" | "status node";
 const named = (base: Base): keyof typeof sound => base.replace("status ", "") as keyof typeof sound;
 
+export const kindOf = (base: Base): string => sound[named(base)]().kind;
+
 const pathOf = ({ kind, metadata }: Manifest): string =>
   `/apis/${apiVersion}/${plurals[kind as Kind]}/${metadata.name}`;
 const whole = (path: string): string => path.slice(0, path.lastIndexOf("/"));
