@@ -16,9 +16,11 @@ export class Comparison {
     this.#deleted = deleted;
   }
 
-  /** Undefined until the watch is as far as the list was. */
-  missed(store: ObjectStore<KubeObject>, watched: string): number | undefined {
-    if (BigInt(watched) < this.#at) return undefined;
+  isPassedBy(watched: string): boolean {
+    return BigInt(watched) >= this.#at;
+  }
+
+  missed(store: Pick<ObjectStore<KubeObject>, "get" | "values">): number {
     let missed = 0;
     for (const [key, version] of this.#versions) {
       const known = store.get(key);
@@ -26,12 +28,8 @@ export class Comparison {
         missed++;
     }
     // Known as of before that moment, and not there any more at it.
-    for (const [key, { metadata }] of entries(store))
-      if (!this.#versions.has(key) && BigInt(metadata.resourceVersion ?? 0) <= this.#at) missed++;
+    for (const { metadata } of store.values())
+      if (!this.#versions.has(keyOf(metadata)) && BigInt(metadata.resourceVersion ?? 0) <= this.#at) missed++;
     return missed;
   }
-}
-
-function* entries(store: ObjectStore<KubeObject>): Generator<[string, KubeObject]> {
-  for (const object of store.values()) yield [keyOf(object.metadata), object];
 }

@@ -18,9 +18,12 @@ export interface ReflectorOptions<T extends KubeObject> extends Selection {
   readonly metrics: OperatorMetrics;
   readonly log: Log;
   readonly pageSize?: number;
-  /** The API is asked to end each watch after so long, or up to twice that. */
+  /**
+   * The API is asked to end each watch after so long, or up to twice that: one that is still there later and says nothing
+   * is dead. Bookmarks do not tell: of a kind that has not changed since the apiserver began there are none.
+   */
   readonly watchSeconds?: number;
-  /** Above the API's interval of bookmarks, which is a minute: then a connection that says nothing is dead. */
+  /** absent: what the watch was asked to last, and ten seconds more */
   readonly silenceMs?: number;
   /** between comparisons; a tenth more or less by chance */
   readonly compareMs?: number;
@@ -35,6 +38,8 @@ type ListReason = "start" | "expired" | "missed" | "silent" | "compare";
 
 /** So many watches in a row that said nothing: what is asked for may not be what the API has any more (an etcd that was set back). */
 const mostSilences = 3;
+/** A watch that ended in order so long after a list was made has told all that the list has, though no bookmark said so. */
+const settledMs = 2000;
 
 export class Reflector<T extends KubeObject> {
   readonly store: ObjectStore<T>;
@@ -50,6 +55,7 @@ export class Reflector<T extends KubeObject> {
   /** while a comparison is on its way */
   #deleted: Set<string> | undefined;
   #comparing: Promise<void> | undefined;
+  #comparedAt = 0;
   #compareAt = 0;
 
   constructor(options: ReflectorOptions<T>) {
@@ -106,8 +112,9 @@ export class Reflector<T extends KubeObject> {
   /** Undefined when it ended in order; a reason when all has to be listed again. */
   async #watch(signal: AbortSignal): Promise<ListReason | undefined> {
     const { client, resource, namespace, labels, fields, metrics } = this.#options;
-    const { watchSeconds = 240, silenceMs = 90_000 } = this.#options;
+    const { watchSeconds = 40 } = this.#options;
     const seconds = Math.round(watchSeconds * (1 + this.#random()));
+    const silenceMs = this.#options.silenceMs ?? seconds * 1000 + 10_000;
     const begun = performance.now();
     const asked = { namespace, labels, fields, resourceVersion: this.#version, seconds, silenceMs, signal };
     try {
@@ -122,7 +129,7 @@ export class Reflector<T extends KubeObject> {
           this.store.remove(keyOf(metadata), object);
         } else if (type !== "BOOKMARK") this.store.put(object);
         metrics.set("tapline_operator_objects", this.#label, this.store.size);
-        if (this.#hasMissed(signal)) return "missed";
+        if (this.#hasMissed(signal, false)) return "missed";
       }
       this.#count("closed");
     } catch (error) {
@@ -135,10 +142,11 @@ export class Reflector<T extends KubeObject> {
       const { plural } = resource;
       throw new TaplineError("KUBE_FAILED", { what: `watch ${plural}`, detail: "it was ended within a second" });
     }
-    return undefined;
+    return this.#hasMissed(signal, performance.now() - this.#comparedAt > settledMs) ? "missed" : undefined;
   }
 
-  #hasMissed(signal: AbortSignal): boolean {
+  /** `passed`: the watch is certainly further than the list that is compared with. */
+  #hasMissed(signal: AbortSignal, passed: boolean): boolean {
     if (this.#comparison === undefined) {
       if (this.#comparing === undefined && performance.now() >= this.#compareAt)
         this.#comparing = this.#compare(signal).finally(() => {
@@ -146,8 +154,8 @@ export class Reflector<T extends KubeObject> {
         });
       return false;
     }
-    const missed = this.#comparison.missed(this.store as unknown as ObjectStore<KubeObject>, this.#version);
-    if (missed === undefined) return false;
+    if (!passed && !this.#comparison.isPassedBy(this.#version)) return false;
+    const missed = this.#comparison.missed(this.store);
     this.#planComparison();
     if (missed === 0) return false;
     this.#options.metrics.add("tapline_operator_missed_total", this.#label, missed);
@@ -163,6 +171,7 @@ export class Reflector<T extends KubeObject> {
       const { resourceVersion, items } = await this.#ask("compare", signal);
       // A list for another reason came between: it has mended what there was to mend.
       if (this.#deleted === deleted) this.#comparison = new Comparison(resourceVersion, items, deleted);
+      this.#comparedAt = performance.now();
     } catch (error) {
       this.#planComparison();
       if (!signal.aborted) this.#options.log.warning("failed to compare with the API", { ...this.#label, error });

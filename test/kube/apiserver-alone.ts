@@ -67,13 +67,6 @@ export class ApiserverAlone implements AsyncDisposable {
     return readFileSync(join(this.folder, "pki", file), "utf8");
   }
 
-  /** The administrator's kubeconfig, for another way to the same server: through a proxy of the test. */
-  kubeconfigFor(server: string): string {
-    const path = join(this.folder, `kubeconfig-${new URL(server).port}`);
-    writeKubeconfig(this.#pki as Certificates, "admin", server, path);
-    return path;
-  }
-
   /** The apiserver only: what was written stays in etcd. A watch that asks it afterwards for what was before is told 410. */
   async down(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     await end(this.#apiserver, signal);

@@ -26,6 +26,7 @@ const daemonSets: Resource<DaemonSet> = {
 };
 
 const labels = { app: "sensor", "app.kubernetes.io/name": "tapline" };
+const environment = [{ name: "NODE", valueFrom: { fieldRef: { apiVersion: "v1", fieldPath: "spec.nodeName" } } }];
 /** As the operator's own are: lists by keys, sets, atomic parts, values that the API fills in. */
 const daemonSet = (change: Record<string, unknown> = {}, container: Record<string, unknown> = {}): DaemonSet => ({
   apiVersion: "apps/v1",
@@ -56,7 +57,7 @@ const daemonSet = (change: Record<string, unknown> = {}, container: Record<strin
             image: "tapline:1",
             args: ["sensor", "--config", "/etc/tapline/sensor.yaml"],
             ports: [{ name: "metrics", containerPort: 9464, protocol: "TCP" }],
-            env: [{ name: "NODE", valueFrom: { fieldRef: { apiVersion: "v1", fieldPath: "spec.nodeName" } } }],
+            env: environment,
             securityContext: { capabilities: { add: ["NET_RAW", "BPF"], drop: ["ALL"] }, readOnlyRootFilesystem: true },
             resources: { limits: { memory: "256Mi" } },
             volumeMounts: [{ name: "state", mountPath: "/var/lib/tapline" }],
@@ -119,13 +120,7 @@ describe("apply", () => {
     ["a field more", daemonSet({ minReadySeconds: 5 })],
     ["a field less", daemonSet({ updateStrategy: undefined })],
     ["an item less", daemonSet({}, { ports: [] })],
-    [
-      "an item more",
-      daemonSet(
-        {},
-        { env: [...(daemonSet().spec.template.spec.containers[0]?.["env"] as []), { name: "X", value: "1" }] },
-      ),
-    ],
+    ["an item more", daemonSet({}, { env: [...environment, { name: "X", value: "1" }] })],
     ["another order in a list that has one", daemonSet({}, { args: ["sensor"] })],
   ])("writes when what is wanted differs by %s, whether it remembers or not", async (_, changed) => {
     for (const remembers of [true, false]) {
@@ -143,29 +138,42 @@ describe("apply", () => {
     );
   });
 
-  it("leaves what another took, tells whose it is, does not try again until it is given up", async () => {
-    await applier.apply(daemonSets, daemonSet(), undefined);
-    // As `kubectl edit` and `kubectl set image` do.
-    const taken = { spec: { template: { spec: { containers: [{ name: "agent", image: "mine:9" }] } } } };
-    await somebody().apply(daemonSets, { ...daemonSet(), metadata: name, ...taken } as KubeObject, { force: true });
+  it("leaves what another took, tells whose it is, does not try again until something changes there", async () => {
+    const wanted = daemonSet({ minReadySeconds: 7 }, { image: "tapline:2" });
+    const bySomebody = (spec: object) =>
+      somebody().apply(daemonSets, { ...daemonSet(), metadata: name, spec } as KubeObject, { force: true });
+    await applier.apply(daemonSets, daemonSet({ minReadySeconds: 7 }), undefined);
+    await bySomebody({ minReadySeconds: 99 }); // as `kubectl edit` does
     for (const each of [applier, new Applier(kube, figures.metrics)]) {
-      const first = await each.apply(daemonSets, daemonSet({ minReadySeconds: 7 }), await live());
-      expect(first.conflicts).toEqual([
-        { field: '.spec.template.spec.containers[name="agent"].image', manager: "somebody" },
-      ]);
+      const first = await each.apply(daemonSets, wanted, await live());
+      expect(first.conflicts).toEqual([{ field: ".spec.minReadySeconds", manager: "somebody" }]);
       const { spec } = await live();
-      expect(spec["minReadySeconds"]).toBe(7); // the rest of it was applied
-      expect(spec.template.spec.containers[0]?.["image"]).toBe("mine:9");
+      expect(spec["minReadySeconds"]).toBe(99);
+      expect(spec.template.spec.containers[0]?.["image"]).toBe("tapline:2"); // the rest of it was applied
       const before = await writes();
-      const again = await each.apply(daemonSets, daemonSet({ minReadySeconds: 7 }), await live());
+      const again = await each.apply(daemonSets, wanted, await live());
       expect(again).toMatchObject({ outcome: "unchanged", conflicts: first.conflicts });
       expect(await writes()).toBe(before);
     }
-    // Somebody gives it up: it is nobody's now.
-    await somebody().apply(daemonSets, { ...daemonSet(), metadata: name, spec: {} } as KubeObject, { force: true });
-    const last = await applier.apply(daemonSets, daemonSet({ minReadySeconds: 7 }), await live());
-    expect(last).toMatchObject({ outcome: "applied", conflicts: [] });
-    expect((await live()).spec.template.spec.containers[0]?.["image"]).toBe("tapline:1");
+    await bySomebody({ minReadySeconds: 7 });
+    expect(await applier.apply(daemonSets, wanted, await live())).toMatchObject({ outcome: "applied", conflicts: [] });
+    await bySomebody({ minReadySeconds: 98 });
+    expect((await applier.apply(daemonSets, wanted, await live())).conflicts).toHaveLength(1);
+    await bySomebody({}); // gives it up: it is nobody's now
+    expect(await applier.apply(daemonSets, wanted, await live())).toMatchObject({ outcome: "applied", conflicts: [] });
+    expect((await live()).spec["minReadySeconds"]).toBe(7);
+  });
+
+  it("leaves an image within a list, which has no conflict but for its item", async () => {
+    await applier.apply(daemonSets, daemonSet(), undefined);
+    const spec = { template: { spec: { containers: [{ name: "agent", image: "mine:9" }] } } };
+    await somebody().apply(daemonSets, { ...daemonSet(), metadata: name, spec } as KubeObject, { force: true });
+    const { conflicts } = await applier.apply(daemonSets, daemonSet(), await live());
+    expect(conflicts).toEqual([{ field: '.spec.template.spec.containers[name="agent"].image', manager: "somebody" }]);
+    expect((await live()).spec.template.spec.containers[0]).toMatchObject({
+      image: "mine:9",
+      ports: [{ containerPort: 9464 }],
+    });
   });
 
   it("leaves fields that were never ours, and notices a label with dots that another has", async () => {

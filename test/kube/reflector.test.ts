@@ -234,6 +234,32 @@ describe("a reflector", () => {
     expect(reflector.store.get(`${namespace}/comes`)).toBeDefined();
   });
 
+  it("finds it where nothing else is told, not even by a bookmark", async () => {
+    await write("goes", 1);
+    const { reflector } = follow({ compareMs: 1000, watchSeconds: 4, random: () => 0 });
+    await reflector.synced;
+    way.rob = () => true;
+    await writer().delete(configMaps, { namespace, name: "goes" });
+    await eventually("it is found", 30, () => Promise.resolve(reflector.store.size === 0));
+    expect(await figures.of("tapline_operator_missed_total")).toBe(1);
+    expect(await figures.of("tapline_operator_watched_total")).toBe(0);
+  });
+
+  it("waits in peace for a kind that does not change: its watches end in order", async () => {
+    const { reflector, lines } = follow({ watchSeconds: 3, random: () => 0 });
+    await reflector.synced;
+    way.rob = () => true; // no bookmarks either
+    await eventually(
+      "three of them",
+      20,
+      async () => (await figures.of("tapline_operator_watches_total", { end: "closed" })) >= 3,
+    );
+    expect(await figures.of("tapline_operator_watches_total")).toBe(
+      await figures.of("tapline_operator_watches_total", { end: "closed" }),
+    );
+    expect(lines).toEqual([]);
+  });
+
   it("finds nothing missed while much is written, however often it compares", async () => {
     const { reflector } = follow({ compareMs: 50 });
     await reflector.synced;

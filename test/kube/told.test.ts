@@ -1,7 +1,7 @@
 // Events and finalizers on a real apiserver: counted, limited, let go.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { TaplineError } from "#domain/errors.ts";
+import type { TaplineError } from "#domain/errors.ts";
 import type { KubeClient } from "#operator/runtime/client.ts";
 import { type EventOptions, EventRecorder, type Happened } from "#operator/runtime/events.ts";
 import { Finalizer } from "#operator/runtime/finalizers.ts";
@@ -104,6 +104,7 @@ describe("events", () => {
     await alone.kubectl.run("delete", "events.events.k8s.io", "--all");
     events_.tell(happened());
     await eventually("it is there again", 10, async () => (await events())[0]?.series?.count === 2);
+    expect(await outcomes("counted")).toBe(1);
     await events_.close(new AbortController().signal);
   });
 
