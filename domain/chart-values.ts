@@ -35,7 +35,7 @@ const resources = (requests: Record<string, string>, limits: Record<string, stri
 const placement = {
   nodeSelector: labels.default({}).describe("labels of the nodes that it may run on"),
   tolerations: z.array(asKubernetes("tolerations")).max(32).default([]).describe("taints that it puts up with"),
-  priorityClassName: name.default("system-cluster-critical").describe("its PriorityClass"),
+  priorityClassName: name.default("system-cluster-critical").describe("its PriorityClass; empty: the usual one"),
 };
 
 const operator = z.strictObject({
@@ -55,7 +55,7 @@ const operator = z.strictObject({
 });
 
 const agents = z.strictObject({
-  priorityClassName: name.default("system-node-critical").describe("PriorityClass of sensors and relays"),
+  priorityClassName: name.min(1).default("system-node-critical").describe("PriorityClass of sensors and relays"),
   seccomp: z
     .strictObject({
       type: z

@@ -1,11 +1,8 @@
 // kubeconform, on the schemas that each pinned Kubernetes publishes: every object of every kind, without leaving one out.
-import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { kubernetesVersions } from "../e2e/cluster/programs.ts";
 import { say } from "../e2e/kubectl.ts";
-import { chart, firstStartMs, objectsOf, rendered, tool, valueFiles, values } from "./helm.ts";
+import { firstStartMs, objectsOf, rendered, tool, valueFiles, values } from "./helm.ts";
 import { schemaLocation, writeSchemas } from "./schemas.ts";
 
 interface Report {
@@ -46,11 +43,4 @@ describe.each(kubernetesVersions())("of Kubernetes %s", (version) => {
     expect(summary).toMatchObject({ invalid: 1, errors: 0, skipped: 0 });
     expect(resources?.[0]?.msg).toContain(named);
   });
-});
-
-it("Prometheus understands the alerts", () => {
-  const path = join(chart, "files/alerts.yaml");
-  const { status, stdout, stderr } = spawnSync("promtool", ["check", "rules", path], { encoding: "utf8" });
-  expect(`${stdout}${stderr}`).toContain(`SUCCESS: ${(readFileSync(path, "utf8").match(/- alert:/g) ?? []).length} rules found`); // biome-ignore format: one line
-  expect(status).toBe(0);
 });

@@ -26,7 +26,14 @@ export interface KubeObject {
   readonly [key: string]: unknown;
 }
 
-export async function tool(name: string): Promise<string> {
+const provided = new Map<string, Promise<string>>();
+export function tool(name: string): Promise<string> {
+  const path = provided.get(name) ?? build(name);
+  provided.set(name, path);
+  return path;
+}
+
+async function build(name: string): Promise<string> {
   const found = tools.find((one) => one.name === name);
   if (found === undefined) throw new Error(`there is no tool ${name}`);
   const told = (text: string): boolean => process.stderr.write(`${text}\n`);
@@ -57,8 +64,13 @@ export const rendering = (...more: string[]): Promise<Said> => helm(["template",
 export const renderingOf = (given: object, ...more: string[]): Promise<Said> =>
   helm(["template", ...release, "--values", "-", ...more], "/dev/null", JSON.stringify(given));
 
+const renderings = new Map<string, Promise<Said>>();
+/** The same words are rendered once for a test file. */
 export async function rendered(...more: string[]): Promise<string> {
-  const { code, stdout, stderr } = await rendering(...more);
+  const words = JSON.stringify(more);
+  const said = renderings.get(words) ?? rendering(...more);
+  renderings.set(words, said);
+  const { code, stdout, stderr } = await said;
   if (code !== 0) throw new Error(stderr);
   return stdout;
 }

@@ -46,7 +46,7 @@ const wrong: readonly Wrong[] = [
   ["an interval without its unit", { monitoring: { interval: "30" } }, 'monitoring.interval: "30" must be a duration with its unit'],
 ]; // biome-ignore format: a table
 
-it.each(wrong)("%s is refused, and it is said why", async (_, values, ...messages) => {
+it.for(wrong)("%s is refused, and it is said why", async ([, values, ...messages]) => {
   const { code, stdout, stderr } = await renderingOf(values);
   expect(code).toBe(1);
   expect(stdout).toBe("");

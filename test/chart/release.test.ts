@@ -1,7 +1,11 @@
 // The life of a release on a real kube-apiserver: everything is taken, an upgrade changes no password, uninstalling leaves nothing. Nothing runs here: hooks,
 // which are pods, are left out.
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Said } from "../e2e/kubectl.ts";
+import { parse, stringify } from "yaml";
+import { eventually, type Said } from "../e2e/kubectl.ts";
 import { ApiserverAlone, firstStartMs } from "../kube/apiserver-alone.ts";
 import { chart, helm, type KubeObject, rendered, tool, valueFiles, values } from "./helm.ts";
 
@@ -43,6 +47,15 @@ const secrets = async () =>
   );
 const statefulSet = () =>
   alone.kubectl.in(namespace).get<KubeObject & { metadata: { generation: number } }>("statefulset", "tapline-nats");
+
+interface Definition {
+  spec: {
+    versions: { schema: { openAPIV3Schema: { properties: { spec: { properties: Record<string, unknown> } } } } }[];
+  };
+}
+/** The fields that a definition knows in an object's spec. */
+const specOf = ({ spec }: Definition): Record<string, unknown> =>
+  spec.versions[0]?.schema.openAPIV3Schema.properties.spec.properties ?? {};
 
 const kinds =
   "deployments,statefulsets,daemonsets,jobs,pods,services,configmaps,secrets,serviceaccounts,roles,rolebindings,poddisruptionbudgets,networkpolicies,leases";
@@ -127,7 +140,44 @@ describe("a release", () => {
     await release("install", "--set", "crds.keep=false");
     expect((await left()).filter((name) => name.startsWith("customresourcedefinition"))).toHaveLength(3);
     await release("uninstall");
-    expect(await left()).toEqual([]);
+    // The apiserver takes a definition away when it has taken away its objects.
+    await eventually("nothing is left", 20, async () => (await left()).length === 0);
+  });
+
+  it("of an older chart is upgraded: its definitions get the new fields, its objects stay", async () => {
+    const older = mkdtempSync(join(tmpdir(), "tapline-older-chart-"));
+    try {
+      cpSync(chart, older, { recursive: true });
+      const definition = join(older, "files/crds/sensorpools.yaml");
+      const lacking = parse(readFileSync(definition, "utf8")) as Definition;
+      delete specOf(lacking)["rollout"];
+      writeFileSync(definition, stringify(lacking));
+      const packed = await helm(["package", older, "--version", "0.0.9", "--destination", older]);
+      expect(packed.code).toBe(0);
+      const where = ["--namespace", namespace, "--create-namespace"];
+      const installed = await helm(
+        ["install", "tapline", join(older, "tapline-0.0.9.tgz"), ...where],
+        alone.kubeconfig,
+      );
+      expect(installed.stderr).toBe("");
+
+      const pool = { apiVersion: "tapline.dev/v1alpha1", kind: "SensorPool", metadata: { name: "edge" }, spec: { interfaces: [{ name: "eth0" }] } }; // biome-ignore format: one line
+      const rollout = { maxUnavailable: "25%" };
+      const kept = async () => (await alone.kubectl.get<{ spec: object }>("sensorpool", "edge")).spec;
+      await eventually("the kind is known", 10, async () => (await alone.kubectl.tryApply(pool)).code === 0);
+      const uid = await alone.kubectl.run("get", "sensorpool", "edge", "-o", "jsonpath={.metadata.uid}");
+      expect((await alone.kubectl.tryApply({ ...pool, spec: { ...pool.spec, rollout } })).stderr).toContain('unknown field "rollout"'); // biome-ignore format: one line
+
+      await release("upgrade");
+      expect(await alone.kubectl.run("get", "sensorpool", "edge", "-o", "jsonpath={.metadata.uid}")).toBe(uid);
+      await eventually("the new field is known", 10, async () => {
+        await alone.kubectl.tryApply({ ...pool, spec: { ...pool.spec, rollout } });
+        return "rollout" in (await kept());
+      });
+      expect(await kept()).toMatchObject({ rollout });
+    } finally {
+      rmSync(older, { recursive: true, force: true });
+    }
   });
 
   it("is the only one of its cluster", async () => {

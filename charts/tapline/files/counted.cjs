@@ -28,13 +28,14 @@ async function main() {
     ...(existsSync(ca) ? { tls: { ca: readFileSync(ca, "utf8") } } : {}),
   });
   const reports = session.subscribe(`tapline.${FLEET}.report.sensor.>`);
-  setTimeout(() => reports.unsubscribe(), Number(SECONDS) * 1000);
+  const end = setTimeout(() => reports.unsubscribe(), Number(SECONDS) * 1000);
   const nodes = new Set();
   for await (const message of reports) {
     const { node, pool, interfaces } = message.json();
     nodes.add(node);
     const packets = interfaces.reduce((sum, { delivered }) => sum + delivered, 0);
     if (packets === 0) continue;
+    clearTimeout(end);
     console.log(`ok: the sensor of pool ${pool} on ${node} counted ${packets} packets`);
     return session.close();
   }

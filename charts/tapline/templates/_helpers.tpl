@@ -41,7 +41,7 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- if $image.digest }}{{ with $image.tag }}:{{ . }}{{ end }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default $root.Chart.AppVersion }}{{ end }}
 {{- end -}}
 
-{{/* What every pod of this chart has; agents' pods are made by the operator. */}}
+{{/* (list root placement): what every pod of this chart has, and where it may run; agents' pods are made by the operator. */}}
 {{- define "tapline.pod" -}}
 securityContext:
   runAsNonRoot: true
@@ -49,8 +49,19 @@ securityContext:
   runAsGroup: 65532
   fsGroup: 65532
   seccompProfile: {type: RuntimeDefault}
-{{- with .Values.imagePullSecrets }}
+{{- with (index . 0).Values.imagePullSecrets }}
 imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with (index . 1).priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with (index . 1).nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with (index . 1).tolerations }}
+tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
@@ -60,19 +71,6 @@ securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
   capabilities: {drop: [ALL]}
-{{- end -}}
-
-{{/* nodeSelector, tolerations, priorityClassName of one part's values */}}
-{{- define "tapline.placement" -}}
-priorityClassName: {{ .priorityClassName }}
-{{- with .nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
 {{- end -}}
 
 {{/* As JSON, a list. A Service's name without the cluster's domain, which nobody knows for sure: agents resolve with ClusterFirstWithHostNet. */}}
