@@ -388,6 +388,10 @@ export const catalogue = {
     "{path} has a program of somebody else ({kind}): {count} rules are carried by {engine} instead",
     "nothing is wrong; it is slower than it could be. bpftool net shows whose it is",
   ),
+  RELAY_HIDES_PACKETS: entry(
+    "somebody captures on {path}, and does not see the packets of {count} rules: XDP takes them before any capture ({rule} is one)",
+    "set engine: TC for those rules; what was chosen stays while it can, so that no capture moves a feed",
+  ),
   RELAY_TUNNEL_MTU: entry(
     "path {path} to {to} leaves by {interface}, whose MTU {mtu} is too small for packets of {wanted} bytes with {overhead} bytes around them",
     "raise the MTU of {interface} to {needed}, or let the sources send at most {fits} bytes",

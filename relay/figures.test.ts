@@ -224,6 +224,12 @@ test("loops, intruders, drops, residues, workers, programs of others", async () 
   expect(codes({ workers: [{ interface: "eth0", pid: null, state: "backing off", restarts: 3, detail: "SIGSEGV" }] })).toEqual(["RELAY_WORKER_DOWN eth0"]); // biome-ignore format: one row
   expect(codes({ engines: noEngines("no rights").states() })).toHaveLength(3);
   const foreign = { ...near, probe: (ifindex: number) => ({ ifindex, ...able, foreignXdp: true }) };
+  const taken = programmeOf(near);
+  taken.set(await readRules("it", [{ id: "a", from, to }, { id: "b", from: { ...from, port: 1 }, to }])); // biome-ignore format: one list
+  const [hidden] = holding({ ...still, stands: taken.stands.values(), near: { ...near, isWatched: () => true } });
+  expect(hidden).toMatchObject({ code: "RELAY_HIDES_PACKETS", subject: "eth0", details: { count: 2, rule: "a" } });
+  taken.set(await readRules("it", [{ id: "a", from, to }, { id: "u", engine: "AFPacket", from: { ...from, port: 1 }, to }])); // biome-ignore format: one list
+  expect(codes({ stands: taken.stands.values(), near: { ...near, isWatched: () => true } })).toEqual([]);
   const programme = programmeOf(foreign);
   programme.set(await readRules("it", [{ id: "a", from, to }]));
   const stands = [...programme.stands.values()];

@@ -33,6 +33,7 @@ export function holding(standing: Standing): Holding[] {
     ...ofRules(stands),
     ...ofInputs(stands, standing.near),
     ...ofForeigners(stands, standing.near),
+    ...ofCaptures(stands, standing.near),
     ...ofTunnels(stands),
     ...standing.ports.flatMap((port) => ofPort(port, standing.portsBefore)),
     ...ofHops(standing),
@@ -105,6 +106,21 @@ function ofForeigners(stands: readonly Stand[], near: Surroundings): Holding[] {
     const path = near.linkAt(ifindex)?.name ?? `interface ${ifindex}`;
     const details = { path, kind: "XDP", count: rules.length, engine: rules[0]?.engine ?? "tc" };
     return [warning("RELAY_FOREIGN_PROGRAM", path, details)];
+  });
+}
+
+/** Whoever began to capture after the engine was chosen. */
+function ofCaptures(stands: readonly Stand[], near: Surroundings): Holding[] {
+  const inputs = Map.groupBy(
+    stands.filter(({ engine }) => engine === "xdp"),
+    ({ found }) => found.ends.inputs[0] ?? 0,
+  );
+  // A worker of ours captures, too, and misses nothing.
+  const workers = new Set(stands.flatMap(({ engine, found }) => (engine === "afpacket" ? found.ends.inputs : [])));
+  return [...inputs].flatMap(([ifindex, rules]) => {
+    if (workers.has(ifindex) || !near.isWatched(ifindex)) return [];
+    const path = near.linkAt(ifindex)?.name ?? `interface ${ifindex}`;
+    return [warning("RELAY_HIDES_PACKETS", path, { path, count: rules.length, rule: rules[0]?.rule.id ?? "" })];
   });
 }
 

@@ -70,6 +70,15 @@ test.each(["tc", "tc asked for", "user space"] as const)(
       expect(await standing()).toMatchObject({ engine: "tc" });
       await agent.load([rule("another")], signal);
       expect(await standing()).toMatchObject({ engine: "xdp" });
+      // Who comes later does not move it, and what he misses is told.
+      const hiding = () => asked(rig, "http://127.0.0.1:3002/api/v1/report").includes("RELAY_HIDES_PACKETS");
+      expect(hiding()).toBe(false);
+      const late = startSensor(rig, scratch.path);
+      await until("it is told", hiding);
+      expect(await standing()).toMatchObject({ engine: "xdp" });
+      late.kill("SIGTERM");
+      await late.ended;
+      await until("it is over", () => !hiding());
     }
     await agent.end("SIGTERM");
   },
