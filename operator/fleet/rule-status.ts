@@ -3,7 +3,7 @@
 import { mostWorst, type ObjectCondition, type WorstNode } from "#domain/custom-resource.ts";
 import type { RelayHopStatus, RelayRuleCondition, RelayRuleStatus, RelaySegment } from "#domain/relay-rule-status.ts";
 import type { Layout, PlacedPath, Refusal } from "../controllers/relayrule/lay-out.ts";
-import { silentMs, lossToldMs, type PathLedger } from "./path-ledger.ts";
+import { lossToldMs, type PathLedger } from "./path-ledger.ts";
 import { lossyRefusals, type RelayState, type RuleTally, total } from "./relay-book.ts";
 import { about, byReasonText, exact, listed } from "./words.ts";
 
@@ -112,7 +112,6 @@ function hopsOf(layout: Layout, view: RuleView): HopSum[] {
     const outputs = placed[0]?.rule.to ?? [];
     const wire = outputs.filter(({ tunnel }) => !tunnel).length;
     const tunnelled = layout.paths.filter(({ from }) => from.hop === name).reduce((all, { path }) => all + (view.path(path)?.sentTotal ?? 0), 0); // biome-ignore format: one row
-    const reporting = add(() => 0) + rules.filter((one) => one.reporting).length;
     const live = rules.filter((one) => one.reporting);
     return {
       name,
@@ -127,7 +126,7 @@ function hopsOf(layout: Layout, view: RuleView): HopSum[] {
       wireSent: wire === 0 ? 0 : Math.max(0, add(({ sent }) => sent) - tunnelled),
       dropped: sums(({ dropped }) => dropped),
       lost: (into.get(name) ?? []).reduce((all, { path }) => all + (view.path(path)?.lost ?? 0), 0),
-      inPps: reporting === 0 || outputs.length === 0 ? 0 : live.reduce((all, { tally }) => all + (tally?.pps ?? 0), 0) / outputs.length, // biome-ignore format: one row
+      inPps: outputs.length === 0 ? 0 : live.reduce((all, { tally }) => all + (tally?.pps ?? 0), 0) / outputs.length, // biome-ignore format: one row
       pps: live.reduce((all, { tally }) => all + (tally?.pps ?? 0), 0),
       bps: live.reduce((all, { tally }) => all + (tally?.bps ?? 0), 0),
       movedAt: Math.max(-Infinity, ...rules.map(({ tally }) => tally?.movedAt ?? -Infinity)),
@@ -301,4 +300,3 @@ function worstOf({ rules, silent }: HopSum): WorstNode[] {
 }
 
 const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
-export { silentMs };

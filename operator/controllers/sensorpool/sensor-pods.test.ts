@@ -66,7 +66,7 @@ test("the relays: a configuration that they take, pins and state of the node, an
   const { configMap, daemonSet } = relayPods(around);
   expect(parseConfig(configMap.data["relay.yaml"] ?? "", relayConfig, environment)).toMatchObject({ value: { name: "node-1", nats: { plan: { publicKeyFile: "/plan-key/operator.pem" } } } }); // biome-ignore format: one row
   const { containers, volumes } = podOf(daemonSet);
-  expect(volumes.flatMap(({ hostPath }) => hostPath?.path ?? [])).toEqual(["/var/lib/tapline/relay", "/sys/fs/bpf"]);
+  expect(volumes.flatMap(({ hostPath }) => hostPath?.path ?? [])).toEqual(["/var/lib/tapline/relay", "/sys/fs/bpf/tapline/prod"]);
   expect(containers[0]?.securityContext).toMatchObject({ capabilities: { add: ["BPF", "IPC_LOCK", "NET_ADMIN", "NET_RAW", "PERFMON"] } }); // biome-ignore format: one row
   expect(parse(JSON.stringify(daemonSet))).toEqual(relayPods(around).daemonSet);
 });
