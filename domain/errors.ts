@@ -566,7 +566,7 @@ export const catalogue = {
     403,
   ),
   KUBE_NOT_FOUND: entry(
-    "the Kubernetes API has no {what}: {detail}",
+    "the Kubernetes API does not have it ({what}): {detail}",
     "was it deleted, or is its CRD not installed?",
     404,
   ),

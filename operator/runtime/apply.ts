@@ -25,7 +25,7 @@ export interface Applied<T> {
 
 interface Remembered {
   readonly wanted: string;
-  /** the managed fields after our apply: whoever changes a value changes them */
+  /** who owned what after our apply: whoever changes a value changes that */
   readonly fields: string;
   readonly conflicts: readonly FieldConflict[];
 }
@@ -125,12 +125,11 @@ export class Applier {
     if (this.#remembered.size > mostRemembered && oldest !== undefined) this.#remembered.delete(oldest);
   }
 
-  /** With conflicts those of all managers: one that gives a field up makes us try again. */
-  #fields(object: KubeObject, subresource: string, all: boolean): string {
-    const { uid, managedFields = [] } = object.metadata;
-    const ours = fieldsOf(object, this.#manager(subresource), subresource);
-    const others = managedFields.filter((entry) => (entry.subresource ?? "") === subresource);
-    return digest([uid, all ? others.map(({ manager, operation, fieldsV1 }) => [manager, operation, fieldsV1]) : ours]);
+  /** With conflicts whatever another does may end them: it gives the field up, or sets it as we want it. */
+  #fields(object: KubeObject, subresource: string, conflicts: boolean): string {
+    const { uid, generation, managedFields = [] } = object.metadata;
+    if (!conflicts) return digest([uid, fieldsOf(object, this.#manager(subresource), subresource)]);
+    return digest([uid, generation, managedFields.filter((entry) => (entry.subresource ?? "") === subresource)]);
   }
 
   #manager(subresource: string): string {

@@ -143,9 +143,7 @@ export class EventRecorder {
       return;
     }
     this.#waiting.add(series);
-    this.#writing ??= this.#writeAll().finally(() => {
-      this.#writing = undefined;
-    });
+    this.#writing ??= this.#writeAll();
   }
 
   /** One at a time: they are the least urgent of what is written. */
@@ -162,6 +160,7 @@ export class EventRecorder {
         this.#options.log.debug("failed to write an event", { event: series.name, error });
       }
     }
+    this.#writing = undefined; // in the same turn as the last look: nothing is added in between
   }
 
   async #create(series: Series): Promise<void> {

@@ -91,6 +91,7 @@ export class LeaderElection {
     const over = new AbortController();
     const lost = new AbortController();
     const led = lead(AbortSignal.any([signal, lost.signal])).finally(() => over.abort());
+    led.catch(() => undefined); // awaited below, once the renewal under way is over
     try {
       // It goes on while `lead` ends, too.
       await this.#renew(over.signal);
@@ -127,7 +128,7 @@ export class LeaderElection {
     while (!over.aborted) {
       await sleep(retryMs, undefined, { signal: over }).catch(() => undefined); // the loop looks at the signal
       if (over.aborted) return;
-      await this.#attempt(AbortSignal.any([over, AbortSignal.timeout(Math.max(1, renewMs - this.#age()))]));
+      await this.#attempt(AbortSignal.any([over, AbortSignal.timeout(Math.max(1, Math.ceil(renewMs - this.#age())))]));
       if (over.aborted) return;
       const holder = this.#seen?.lease.spec?.holderIdentity;
       if (holder !== this.#options.identity) throw this.#lost(`it is held by ${holder ?? "nobody"}`);
@@ -144,7 +145,7 @@ export class LeaderElection {
     const { client, identity, log, metrics } = this.#options;
     const count = (result: string): void => metrics.add("tapline_operator_lease_attempts_total", { result }, 1);
     // A connection that says nothing must leave time for another.
-    const patient = AbortSignal.any([signal, AbortSignal.timeout(this.#durations.renewMs / 2)]);
+    const patient = AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(this.#durations.renewMs / 2))]);
     try {
       // A leader knows the lease as it wrote it.
       if (this.#seen === undefined || !this.#isOurs()) this.#see(await client.find(leases, this.#options, patient));
@@ -229,7 +230,7 @@ export class LeaderElection {
     const given: Lease = { ...lease, spec: { ...rest, leaseDurationSeconds: 1, renewTime: this.#microTime() } };
     this.#renewedAt = Number.NEGATIVE_INFINITY;
     try {
-      this.#see(await client.update(leases, given, AbortSignal.timeout(this.#durations.renewMs / 2)));
+      this.#see(await client.update(leases, given, AbortSignal.timeout(Math.ceil(this.#durations.renewMs / 2))));
       log.notice("gave the lease back", { identity });
     } catch (error) {
       log.warning("failed to give the lease back; it runs out by itself", { identity, error });

@@ -14,6 +14,7 @@ export interface ManagedFields {
   readonly manager?: string;
   readonly operation?: string;
   readonly subresource?: string;
+  readonly time?: string;
   readonly fieldsV1?: FieldSet;
 }
 /** `f:name` a field, `k:{…}` a list's item by its keys, `v:…` a set's item; empty: all of it. */

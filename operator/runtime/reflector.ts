@@ -31,7 +31,10 @@ export interface ReflectorOptions<T extends KubeObject> extends Selection {
   readonly random?: () => number;
 }
 
-type ListReason = "start" | "expired" | "missed" | "compare";
+type ListReason = "start" | "expired" | "missed" | "silent" | "compare";
+
+/** So many watches in a row that said nothing: what is asked for may not be what the API has any more (an etcd that was set back). */
+const mostSilences = 3;
 
 export class Reflector<T extends KubeObject> {
   readonly store: ObjectStore<T>;
@@ -41,6 +44,7 @@ export class Reflector<T extends KubeObject> {
   readonly #random: () => number;
   readonly #synced = Promise.withResolvers<void>();
   #failures = 0;
+  #silences = 0;
   #version = "";
   #comparison: Comparison | undefined;
   /** while a comparison is on its way */
@@ -68,10 +72,12 @@ export class Reflector<T extends KubeObject> {
     while (!signal.aborted) {
       try {
         if (why !== undefined) await this.#list(why, signal);
+        why = undefined;
         why = await this.#watch(signal);
       } catch (error) {
         if (signal.aborted) break;
         if (hasCode(error, "KUBE_EXPIRED")) why = "expired";
+        if (this.#silences >= mostSilences) why = "silent";
         await this.#failed(error, signal);
       }
     }
@@ -85,6 +91,7 @@ export class Reflector<T extends KubeObject> {
     this.store.replace(items);
     this.#version = resourceVersion;
     this.#failures = 0;
+    this.#silences = 0;
     this.#planComparison();
     this.#options.metrics.set("tapline_operator_objects", this.#label, this.store.size);
     this.#synced.resolve();
@@ -108,6 +115,7 @@ export class Reflector<T extends KubeObject> {
         const { metadata } = object;
         this.#version = metadata.resourceVersion ?? this.#version;
         this.#failures = 0;
+        this.#silences = 0;
         metrics.add("tapline_operator_watched_total", { ...this.#label, type: type.toLowerCase() }, 1);
         if (type === "DELETED") {
           this.#deleted?.add(keyOf(metadata));
@@ -119,6 +127,7 @@ export class Reflector<T extends KubeObject> {
       this.#count("closed");
     } catch (error) {
       if (!signal.aborted) this.#count(endOf(error));
+      if (hasCode(error, "KUBE_SILENT")) this.#silences++;
       throw error;
     }
     // Something between us and the API may end every watch at once: that is a failure, too.

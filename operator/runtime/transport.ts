@@ -86,24 +86,25 @@ export class Transport {
   async #answer(asked: Asked, again: boolean): Promise<unknown> {
     const { response } = await this.#open(asked, this.#kept, again);
     if ((response.statusCode ?? 0) >= 300) return await this.#refuse(asked, response);
-    return await this.#read(asked, response);
+    const text = await this.#text(asked, response);
+    try {
+      return JSON.parse(text);
+    } catch (cause) {
+      throw new TaplineError("KUBE_FAILED", { what: asked.what, detail: (cause as Error).message }, { cause });
+    }
   }
 
   async #refuse(asked: Asked, response: IncomingMessage): Promise<never> {
     const http = response.statusCode ?? 0;
     const retryAfter = Number(response.headers["retry-after"]);
-    let said: unknown;
-    try {
-      said = await this.#read(asked, response);
-    } catch (error) {
-      // Something between us and the API answered in its own words: the HTTP status is what is known.
-      said = { kind: "Status", message: `HTTP ${http} (${(error as Error).message})` };
-    }
-    const status: ApiStatus = isStatus(said) ? said : { kind: "Status", message: `HTTP ${http}` };
+    const text = await this.#text(asked, response);
+    const said = statusIn(text);
+    // Something between us and the API may answer in its own words.
+    const status: ApiStatus = said ?? { kind: "Status", message: `HTTP ${http}: ${text.trim().slice(0, 200)}` };
     throw apiError({ http, what: asked.what, status, retryAfter: Number.isNaN(retryAfter) ? undefined : retryAfter });
   }
 
-  async #read(asked: Asked, response: IncomingMessage): Promise<unknown> {
+  async #text(asked: Asked, response: IncomingMessage): Promise<string> {
     const pieces: Buffer[] = [];
     let bytes = 0;
     try {
@@ -115,11 +116,7 @@ export class Transport {
     } catch (error) {
       throw this.#failure(asked, error);
     }
-    try {
-      return JSON.parse(Buffer.concat(pieces).toString("utf8"));
-    } catch (cause) {
-      throw new TaplineError("KUBE_FAILED", { what: asked.what, detail: (cause as Error).message }, { cause });
-    }
+    return Buffer.concat(pieces).toString("utf8");
   }
 
   /** Until the answer's head is there. */
@@ -167,5 +164,15 @@ export class Transport {
     const { message, code } = error as NodeJS.ErrnoException;
     const detail = `${what}: ${message || code}`;
     return new TaplineError("KUBE_UNREACHABLE", { server: this.#access.server.host, detail }, { cause: error });
+  }
+}
+
+function statusIn(text: string): ApiStatus | undefined {
+  try {
+    const said: unknown = JSON.parse(text);
+    return isStatus(said) ? said : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined; // no JSON: it is not the API's
+    throw error;
   }
 }
