@@ -45,7 +45,6 @@ export interface CustomResource {
 }
 
 export const count = z.int().min(0).meta({ format: "int64" });
-export const generation = count;
 /** RFC 3339, as metav1.Time. */
 export const timestamp = z.string().max(64).meta({ format: "date-time" });
 
@@ -53,7 +52,7 @@ export const timestamp = z.string().max(64).meta({ format: "date-time" });
 const condition = z.object({
   type: z.string().min(1).max(64).describe("name of the condition"),
   status: z.enum(["True", "False", "Unknown"]).describe("whether it holds"),
-  observedGeneration: generation.optional().describe("generation of the object that this is about"),
+  observedGeneration: count.optional().describe("generation of the object that this is about"),
   lastTransitionTime: timestamp.describe("when status last changed"),
   reason: z.string().min(1).max(128).describe("why, in one word for programs"),
   message: z.string().max(4096).describe("why, for people"),
@@ -62,7 +61,7 @@ export type ObjectCondition = z.output<typeof condition>;
 
 /** What the status of every kind begins with. */
 export const statusHead = {
-  observedGeneration: generation.optional().describe("generation of the object that this status is about"),
+  observedGeneration: count.optional().describe("generation of the object that this status is about"),
   conditions: z
     .array(condition)
     .max(16)
@@ -70,7 +69,7 @@ export const statusHead = {
     .meta({ ...keyed("type"), description: "what holds of this object, and what does not" }),
 };
 
-export const nodeName = rules(z.string().min(1).max(253), {
+export const nodeName = rules(z.string().max(253), {
   rule: "self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",
   message: "must be the name of a node, as `kubectl get nodes` shows it",
 });
@@ -78,10 +77,11 @@ export const nodeName = rules(z.string().min(1).max(253), {
 /** Objects whose names become parts of others: subjects on NATS, DaemonSets, labels. For CustomResource.rules. */
 export const shortObjectName = {
   rule: "self.metadata.name.size() <= 40 && !self.metadata.name.contains('.')",
-  message: "metadata.name: must be at most 40 characters, without dots: other objects are named after this one",
+  fieldPath: ".metadata.name",
+  message: "must be at most 40 characters, without dots: other objects are named after this one",
 };
 
-const labelKey = rules(z.string().min(1).max(317), {
+const labelKey = rules(z.string().max(317), {
   rule: "self.matches('^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$')",
   message: "must be the name of a label, as kubernetes.io/hostname",
 });

@@ -10,7 +10,6 @@ import {
   type CustomResource,
   count,
   readyColumns,
-  generation,
   statusHead,
   timestamp,
 } from "./custom-resource.ts";
@@ -120,8 +119,8 @@ const relay = z.object({
   started: timestamp.describe("when it started; forwarding may be older"),
   lastReport: timestamp.describe("when it was last heard"),
   pinned: z.boolean().describe("whether forwarding goes on without the relay's process"),
-  wanted: generation.describe("generation of the plan that this node was given; 0: none"),
-  programmed: generation.describe("generation of the plan that runs; 0: none"),
+  wanted: count.describe("generation of the plan that this node was given; 0: none"),
+  programmed: count.describe("generation of the plan that runs; 0: none"),
   plan: z.enum(planStates).describe("what became of the newest plan"),
   problems: z
     .array(sentence.describe("a condition of the relay: its code, and what it says"))

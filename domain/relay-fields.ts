@@ -25,7 +25,7 @@ const of = (kind: keyof typeof kinds) =>
     const wrong = parseAddress(value) ? kinds[kind](value) : undefined;
     if (wrong !== undefined) context.addIssue({ code: "custom", message: wrong });
   });
-// The API server's twins: the same kinds, by its library for addresses (Kubernetes 1.31 or newer). It takes neither IPv4-mapped addresses nor zones.
+// The API server's twins: the same kinds, by its library for addresses (Kubernetes 1.31). It takes neither IPv4-mapped addresses nor zones.
 const isAddress = {
   rule: "isIP(self)",
   message: "must be an IPv4 or IPv6 address, as 239.1.1.1 or ff3e::1",

@@ -137,7 +137,8 @@ export const ruleRules: readonly CelRule[] = [
     messageExpression: `'hop %s sends to hop %s, which does not come later: a hop sends only to later ones, so that nothing goes round'.format([${edge(backwards)}])`,
   },
   {
-    rule: `self.hops.all(h, has(h.from) || ${reached})`,
+    // Not beside the first: a name with a slip is one mistake, not two.
+    rule: `self.hops.exists(h, h.to.exists(t, ${missing})) || self.hops.all(h, has(h.from) || ${reached})`,
     fieldPath: ".hops",
     message: "nothing comes to a hop: give it `from`, or name it in an earlier hop's `to`",
     messageExpression: `'nothing comes to hop %s: give it \`from\`, or name it in the \`to\` of an earlier hop'.format([${firstHop(`!has(h.from) && !${reached}`)}])`,

@@ -64,7 +64,12 @@ const from = rules(
 
 const to = rules(
   z.object({
-    hop: shortName.optional().describe("a later hop of this rule: copies go to each of its nodes, by a tunnel"),
+    hop: z
+      .string()
+      .max(40)
+      .meta({ form: "name of a hop" })
+      .optional()
+      .describe("a later hop of this rule: copies go to each of its nodes, by a tunnel"),
     interface: interfaceName.optional().describe("in place of a hop: where copies leave"),
     group: group.optional().describe("the multicast group they are sent to; absent: as they came"),
     address: address.optional().describe("in place of a group: the address they are sent to"),

@@ -2,7 +2,7 @@
 // `live: true` marks what a reload applies without losing a packet; everything else needs a restart.
 // docs/reference/sensor-config.md is made from this.
 import { z } from "zod";
-import { rules } from "./cel.ts";
+import { atomic, rules } from "./cel.ts";
 import {
   apiSection,
   exportSection,
@@ -28,7 +28,7 @@ export const interfaceEntry = rules(
         .array(interfaceName.describe("a name"))
         .max(64)
         .optional()
-        .describe("names that a glob or driver shall leave out"),
+        .meta({ ...atomic, description: "names that a glob or driver shall leave out" }),
     })
     .superRefine((entry, context) => {
       const given = oneOf.filter((key) => entry[key] !== undefined);
@@ -61,7 +61,7 @@ export const ring = z.strictObject({
       .min(4)
       .max(65_536)
       .refine((value) => (value & (value - 1)) === 0, { error: powerOfTwo }),
-    { rule: `self in [${blockSizes.join(", ")}]`, message: powerOfTwo },
+    { rule: `self < 4 || self > 65536 || self in [${blockSizes.join(", ")}]`, message: powerOfTwo },
   )
     .default(1024)
     .describe("size of a block of the packet ring, in KiB; a power of two"),

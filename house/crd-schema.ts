@@ -23,7 +23,11 @@ export interface CrdSchema {
   readonly "x-kubernetes-int-or-string"?: boolean;
   readonly "x-kubernetes-list-type"?: string;
   readonly "x-kubernetes-list-map-keys"?: readonly string[];
-  readonly "x-kubernetes-validations"?: readonly { readonly rule: string; readonly message: string }[];
+  readonly "x-kubernetes-validations"?: readonly {
+    readonly rule: string;
+    readonly message: string;
+    readonly fieldPath?: string;
+  }[];
 }
 
 /** What zod writes, and what of it goes into a CRD, in this order. */
@@ -62,7 +66,7 @@ function structural(written: Written): CrdSchema {
   const of: Record<string, unknown> = {};
   for (const key of kept) if (written[key] !== undefined && !noBound(written[key])) of[key] = written[key];
   if (written.anyOf) {
-    const types = written.anyOf.map(({ type }) => type).sort();
+    const types = written.anyOf.map(({ type }) => type);
     if (types.join() !== "integer,string") throw new Error(`a CRD has no choices: ${types.join(" or ")}`);
     of["x-kubernetes-int-or-string"] = true;
   } else if (written.type === "integer") of["format"] ??= "int64";
@@ -71,7 +75,7 @@ function structural(written: Written): CrdSchema {
   if (written.items) of["items"] = structural(written.items);
   if (typeof written.additionalProperties === "object")
     of["additionalProperties"] = structural(written.additionalProperties);
-  return of as CrdSchema;
+  return of;
 }
 
 const isEmpty = (value: unknown): boolean =>

@@ -22,7 +22,7 @@ function objectSchema({ description, spec, status, rules }: CustomResource): Crd
   const properties: Record<string, CrdSchema> = {
     apiVersion: { type: "string", description: `${apiVersion}` },
     kind: { type: "string", description: "the kind of object" },
-    metadata: { type: "object" },
+    metadata: { type: "object", ...(rules ? { properties: { name: { type: "string" } } } : {}) },
     ...(spec ? { spec: { ...crdSchema(spec), description: "what is asked for" } } : {}),
     status: { ...crdSchema(status), description: "what is, as the operator sees it; written by it alone" },
   };
@@ -69,10 +69,9 @@ const written = (from: string): string => `Generated from ${from} by \`make gene
 const refusals = (kind: CustomResource): string => {
   const fields = everyField({ properties: { object: objectSchema(kind) } });
   const rows = [...fields].flatMap(([path, field]) =>
-    (field["x-kubernetes-validations"] ?? []).map(({ message }) => {
-      const at = path.replace(/^object\.?/, "");
-      return `| ${at === "" ? "" : `\`${at}\``} | ${cell(message)} |`;
-    }),
+    (field["x-kubernetes-validations"] ?? []).map(
+      ({ fieldPath = "", message }) => `| \`${`${path}${fieldPath}`.replace(/^object\.?/, "")}\` | ${cell(message)} |`,
+    ),
   );
   return `| field | refused with |\n|---|---|\n${rows.join("\n")}`;
 };
@@ -100,7 +99,7 @@ const page = `<!-- ${written("domain/sensor-pool.ts, domain/relay-rule-object.ts
 # Objects in Kubernetes
 
 Group \`${apiVersion}\`; all kinds are cluster-scoped, since they govern nodes and host traffic. \`kubectl get ${category}\` shows all of them, \`kubectl explain ${sensorPool.plural}.spec\` what stands here.
-Samples: [deploy/samples](../../deploy/samples). Kubernetes 1.31 or newer, whose rules know addresses. Counts are from the agents; what they mean is in [semantics.md](../semantics.md).
+Samples: [deploy/samples](../../deploy/samples). Kubernetes 1.33 or newer. Counts are from the agents; what they mean is in [semantics.md](../semantics.md).
 
 ${kinds.map(section).join("\n")}`;
 

@@ -180,7 +180,7 @@ test.each([
       "3:5: interfaces[1]: needs one of name, glob, driver; it has none",
       "4:12: interfaces[2].name: is a a second time",
       "4:15: interfaces[2].exclude: belongs to a glob or a driver, not to a name",
-      "5:11: interfaces[3].name: must be the name of an interface",
+      "5:11: interfaces[3].name: must be the name of an interface, without spaces, slashes and colons",
     ],
   ],
   ["interfaces: []\n", ["1:1: interfaces: has 0 entries: it must have at least 1"]],
