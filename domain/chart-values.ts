@@ -20,8 +20,9 @@ const image = (registry: string, repository: string, tag: string, tagMeaning: st
     pullPolicy: z.enum(["IfNotPresent", "Always", "Never"]).default("IfNotPresent").describe("when nodes pull it"),
   });
 
+const quantity = z.union([z.string().max(32), z.number()]).optional();
 const quantities = z
-  .partialRecord(z.enum(["cpu", "memory", "ephemeral-storage"]), z.union([z.string().max(32), z.number()]))
+  .strictObject({ cpu: quantity, memory: quantity, "ephemeral-storage": quantity })
   .meta({ form: "quantities" });
 const resources = (requests: Record<string, string>, limits: Record<string, string>) =>
   z

@@ -65,7 +65,8 @@ export function fieldsOf(schema: FieldSchema, path = "", live = false): Field[] 
     const given = below.default === undefined ? (required ? "required" : "absent") : JSON.stringify(below.default);
     const row = { path: at, form: form(below), default: given, meaning: below.description ?? "", live: changeable };
     if (below.items?.properties) return [row, ...fieldsOf(below.items, `${at}[]`, changeable)];
-    const rows = below.properties ? fieldsOf(below, at, changeable) : [];
+    // A section with a form of its own is one value to its reader.
+    const rows = below.properties && below.form === undefined ? fieldsOf(below, at, changeable) : [];
     return below.properties && row.meaning === "" ? rows : [row, ...rows];
   });
 }

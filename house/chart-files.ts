@@ -1,4 +1,4 @@
-// What charts/tapline has from elsewhere. Enters: the schema of its values, dashboards, alerts. Leaves: values.yaml, values.schema.json, the README's
+// What charts/tapline has from elsewhere. Enters: the schema of its values, definitions, dashboards, alerts. Leaves: values.yaml, values.schema.json, the README's
 // table, and files/, as house/generate.ts writes them.
 import { readFileSync } from "node:fs";
 import { stringify } from "yaml";
@@ -6,17 +6,18 @@ import { chartValues } from "#domain/chart-values.ts";
 import { type FieldSchema, fieldSchema, fieldsOf } from "#domain/config-fields.ts";
 import { alertGroups } from "../deploy/monitoring/alerts.ts";
 import { fleetDashboard } from "../deploy/monitoring/fleet-dashboard.ts";
+import { crdPages } from "./crds.ts";
 import { keyTable } from "./relay-reference.ts";
 
 const schema = fieldSchema(chartValues);
 const shown = Object.fromEntries(Object.entries(schema.properties ?? {}).filter(([key]) => key !== "global"));
 
-/** A section is one whose keys are known; a map of labels is a value. */
+/** A section is one whose keys are shown one by one; what has a form of its own, as labels, is a value. */
 const valuesText = (properties: Readonly<Record<string, FieldSchema>>, indent = ""): string =>
   Object.entries(properties)
     .map(([key, field]) => {
       const comment = field.description === undefined ? "" : `${indent}# ${field.description}\n`;
-      if (Object.keys(field.properties ?? {}).length > 0)
+      if (field.form === undefined && Object.keys(field.properties ?? {}).length > 0)
         return `${comment}${indent}${key}:\n${valuesText(field.properties ?? {}, `${indent}  `)}`;
       return `${comment}${indent}${key}: ${JSON.stringify(field.default)}\n`;
     })
@@ -43,7 +44,11 @@ function withTable(readme: string): string {
   );
 }
 
+/** Helm reads nothing outside of the chart, so it has a copy. */
+const definitions = Object.entries(crdPages).filter(([path]) => path.startsWith("crds/"));
+
 export const chartFiles: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(definitions.map(([path, text]) => [`charts/tapline/files/${path}`, text])),
   "charts/tapline/values.yaml": `# Generated from domain/chart-values.ts by \`make generate\`. Do not edit: give your own with --values.\n\n${valuesText(shown)}`,
   "charts/tapline/values.schema.json": `${JSON.stringify(forHelm(schema), null, 2)}\n`,
   [readmePath]: withTable(readFileSync(new URL(`../${readmePath}`, import.meta.url), "utf8")),

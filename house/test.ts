@@ -119,6 +119,7 @@ const suites: readonly Suite[] = [
   { name: "on the wire (network namespaces)", run: vitest("wire", "test/wire", "--no-file-parallelism") },
   { name: "on a real kube-apiserver", run: vitest("kube", "test/kube", "--no-file-parallelism"), apart: true },
   { name: "a real Kubernetes on this machine", run: vitest("e2e", "test/e2e", "--no-file-parallelism"), apart: true },
+  { name: "the chart, as Helm and Kubernetes take it", run: vitest("helm", "test/chart"), apart: true },
   { name: "fuzzing, briefly", run: fuzzed },
   { name: "the README's commands", run: vitest("readme", "house/readme.test.ts") },
 ];

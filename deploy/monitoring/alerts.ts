@@ -58,6 +58,27 @@ export const alertGroups = [
     ],
   },
   {
+    name: "tapline.operator",
+    rules: [
+      alert(
+        "NoLeader",
+        "critical",
+        `sum(${of("tapline_operator_leader")}) < 1 or absent(${of("tapline_operator_leader")})`,
+        "2m",
+        "No operator leads",
+        "Capturing and forwarding go on; rules do not change, and statuses are old. Is an operator ready? kubectl get lease, and its log.",
+      ),
+      alert(
+        "ReconcileFailing",
+        "warning",
+        `sum by (controller) (rate(${of("tapline_operator_reconciles_total", 'outcome=~"failed|overdue"')}[10m])) > 0`,
+        "15m",
+        "The operator's {{ $labels.controller }} fails again and again",
+        "What is asked for is not done. The object's conditions and events say which and why; else the operator's log.",
+      ),
+    ],
+  },
+  {
     name: "tapline.sensors",
     rules: [
       alert(

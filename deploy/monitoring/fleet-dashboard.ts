@@ -64,6 +64,14 @@ const rows: readonly (readonly [title: string, panels: readonly Panel[]])[] = [
     ],
   ],
   [
+    "The operator",
+    [
+      graph("Looks at objects", "By what came of them", "short", target(`sum by (controller, outcome) (${perSecond("tapline_operator_reconciles_total")})`, "{{controller}} {{outcome}}")),
+      graph("Requests", "To the Kubernetes API, a second", "short", target(`sum by (verb, code) (${perSecond("tapline_operator_requests_total")})`, "{{verb}} {{code}}")),
+      graph("Waiting", "Objects to be looked at, and changes that watches should have told and did not", "short", target(`sum by (controller) (${of("tapline_operator_queue_depth")})`, "{{controller}}"), target(`sum by (resource) (${perSecond("tapline_operator_missed_total")})`, "missed: {{resource}}")),
+    ],
+  ],
+  [
     "What it costs",
     [
       graph("CPU", "Cores, of each process", "short", target(`sum by (node, container) (${perSecond("tapline_process_cpu_seconds_total", node)})`, "{{node}} {{container}}")),

@@ -1,7 +1,11 @@
 // A metric of the vocabulary, as PromQL knows it: a name that domain/metrics.ts does not have does not compile.
-import type { processMetrics, relayMetrics, sensorMetrics } from "#domain/metrics.ts";
+import type { operatorMetrics, processMetrics, relayMetrics, sensorMetrics } from "#domain/metrics.ts";
 
-export type MetricName = keyof typeof sensorMetrics | keyof typeof relayMetrics | keyof typeof processMetrics;
+type MetricName =
+  | keyof typeof sensorMetrics
+  | keyof typeof relayMetrics
+  | keyof typeof operatorMetrics
+  | keyof typeof processMetrics;
 
 /** `name{labels}`; labels as PromQL writes them. */
 export const of = (name: MetricName, labels = ""): string => (labels === "" ? name : `${name}{${labels}}`);
