@@ -3,7 +3,7 @@
 import { createPublicKey } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Registry } from "prom-client";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { ReportPublisher } from "#bus/reports.ts";
 import type { RunningPlan } from "#bus/plan-seal.ts";
 import { PlanReader } from "#bus/plans.ts";
@@ -16,14 +16,15 @@ import { EventRecorder } from "#operator/runtime/events.ts";
 import { createLogs } from "#process/log.ts";
 import { NatsServer } from "../bus/nats-server.ts";
 import { SensorEnd } from "../bus/sensor-end.ts";
-import { eventually } from "../e2e/kubectl.ts";
+import { eventually, type Manifest } from "../e2e/kubectl.ts";
 import { type ApiserverAlone, firstStartMs } from "./apiserver-alone.ts";
-import { direct, makeClient, makeFigures } from "./parts.ts";
+import { direct, makeClient, makeFigures, recordedLog } from "./parts.ts";
 import { startWithCrds } from "./with-crds.ts";
 
 let alone: ApiserverAlone;
 let server: NatsServer;
 const ending = new AbortController();
+const recorded = recordedLog();
 let leading: Promise<void> = Promise.resolve();
 const relays: Relay[] = [];
 /** which node took which plan: node:generation:rules */
@@ -83,32 +84,35 @@ class Relay {
   }
 }
 
-const node = (name: string, address: string) => ({ apiVersion: "v1", kind: "Node", metadata: { name, labels: { role: name.split("-")[0] } }, status: { addresses: [{ type: "InternalIP", address }], nodeInfo: {} } }); // biome-ignore format: one row
+const node = (name: string): Manifest => ({ apiVersion: "v1", kind: "Node", metadata: { name, labels: { role: name.split("-")[0] } } }); // biome-ignore format: one row
 const feed = { apiVersion: "tapline.dev/v1alpha1", kind: "RelayRule", metadata: { name: "feed" }, spec: { hops: [
   { name: "core", nodes: { names: ["core-1.example"] }, from: { interface: "eth1", group: "239.1.1.1", port: 5000 }, to: [{ hop: "edge" }] },
   { name: "edge", nodes: { selector: { matchLabels: { role: "edge" } } }, to: [{ interface: "eth2", group: "239.1.1.1", port: 5000, ttl: 4 }] },
 ] } }; // biome-ignore format: one object
 const pool = (name: string) => ({ apiVersion: "tapline.dev/v1alpha1", kind: "SensorPool", metadata: { name }, spec: { nodes: { selector: { matchLabels: { role: "edge" } } }, interfaces: [{ name: "eth1" }] } }); // biome-ignore format: one row
 
-const put = (...objects: object[]) => alone.kubectl.apply(objects.map((one) => JSON.stringify(one)).join("\n---\n"));
+const put = (...objects: Manifest[]) => alone.kubectl.apply(...objects);
 const get = async (...what: string[]): Promise<string> => (await alone.kubectl.run("get", ...what)).trim();
 const condition = (kind: string, name: string, type: string): Promise<string> =>
   get(kind, name, "-o", `jsonpath={.status.conditions[?(@.type=="${type}")].status} {.status.conditions[?(@.type=="${type}")].message}`); // biome-ignore format: one call
-const until = (what: string, kind: string, name: string, type: string, expected: RegExp): Promise<void> =>
+const until = (what: string, kind: string, name: string, type: string, expected: RegExp): Promise<unknown> =>
   eventually(what, 25, async () => expected.test(await condition(kind, name, type)));
+
+afterEach(({ task }) => {
+  if (task.result?.state === "fail") console.error(JSON.stringify([taken, recorded.lines.slice(-30)], null, 1));
+});
 
 test("objects become DaemonSets, labels, FleetNodes and plans, receivers before senders; loss is told; removal goes the other way", async () => {
   await put({ apiVersion: "v1", kind: "Namespace", metadata: { name: "tapline" } });
   for (const [name, address] of [["core-1.example", "10.0.0.1"], ["edge-1", "10.0.0.11"], ["edge-2", "10.0.0.12"]] as const) { // biome-ignore format: one row
-    const made = node(name, address);
-    await put(made);
-    await alone.kubectl.run("patch", "node", name, "--subresource=status", "--type=merge", "-p", JSON.stringify({ status: made.status })); // biome-ignore format: one call
+    await put(node(name));
+    await alone.kubectl.run("patch", "node", name, "--subresource=status", "--type=merge", "-p", JSON.stringify({ status: { addresses: [{ type: "InternalIP", address }] } })); // biome-ignore format: one call
   }
   const config = operatorConfig.parse({ fleet: "prod", namespace: "tapline", nats: { url: server.url }, agents: { image: "tapline:1", nats: { sensorSecret: "s", relaySecret: "r" } } }); // biome-ignore format: one call
   const client = makeClient(direct(alone.kubeconfig), { fieldManager: "tapline-operator" });
   const { metrics } = makeFigures();
-  const logs = createLogs({ level: "critical" });
-  const events = new EventRecorder({ client, controller: "test", instance: "test", metrics, log: logs.facility("process") }); // biome-ignore format: one call
+  const logs = { ...createLogs({ level: "critical" }), facility: () => recorded.log };
+  const events = new EventRecorder({ client, controller: "test", instance: "test", metrics, log: recorded.log }); // biome-ignore format: one call
   leading = lead({ config, client, events, metrics, registry: new Registry(), logs, ready: () => undefined }, ending.signal); // biome-ignore format: one call
   await eventually("the key is there", 20, async () => (await get("configmap", "-n", "tapline", "--ignore-not-found", "tapline-plan-key")) !== ""); // biome-ignore format: one call
   const pem = JSON.parse(await get("configmap", "-n", "tapline", "tapline-plan-key", "-o", "json")).data["operator.pem"]; // biome-ignore format: one row
