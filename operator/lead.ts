@@ -104,7 +104,9 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   if (signal.aborted) return;
 
   let changed = true;
-  const change = (): void => void (changed = true);
+  const change = (): void => {
+    changed = true;
+  };
   for (const store of [stores.pools, stores.rules, stores.nodes]) store.onChange(change);
   const look = (): void => {
     if (!changed) return;

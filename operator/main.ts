@@ -49,10 +49,11 @@ export async function startOperator(
   health.ready("lead", () => ({ ok: true, detail: leading ? "leads" : "waits to lead" }));
 
   const ending = new AbortController();
+  const ready = (): void => {
+    leading = true;
+  };
   const led = election
-    .run(ending.signal, (signal) =>
-      lead({ config, client, events, metrics, registry, logs, ready: () => void (leading = true) }, signal),
-    )
+    .run(ending.signal, (signal) => lead({ config, client, events, metrics, registry, logs, ready }, signal))
     .then(
       () => shutdown.stop("ended leading"),
       // Two must never lead: this process ends, and its successor waits its turn.

@@ -50,7 +50,9 @@ test.each<[string, string, unknown, string]>([
 }); // biome-ignore format: a table
 
 test("whatever bytes come, they are refused and nothing is thrown", () => {
-  fc.assert(fc.property(fc.json(), (text) => void expect(take(relayReportSubject(relay), text)).toHaveProperty("refused")));
+  fc.assert(
+    fc.property(fc.json(), (text) => void expect(take(relayReportSubject(relay), text)).toHaveProperty("refused")),
+  );
   fc.assert(fc.property(fc.uint8Array(), (data) => void expect(takeReport(relayReportSubject(relay), data, intake)).toHaveProperty("refused"))); // biome-ignore format: one row
 });
 

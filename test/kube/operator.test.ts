@@ -104,7 +104,12 @@ afterEach(({ task }) => {
 
 test("objects become DaemonSets, labels, FleetNodes and plans, receivers before senders; loss is told; removal goes the other way", async () => {
   await put({ apiVersion: "v1", kind: "Namespace", metadata: { name: "tapline" } });
-  for (const [name, address] of [["core-1.example", "10.0.0.1"], ["edge-1", "10.0.0.11"], ["edge-2", "10.0.0.12"]] as const) { // biome-ignore format: one row
+  for (const [name, address] of [
+    ["core-1.example", "10.0.0.1"],
+    ["edge-1", "10.0.0.11"],
+    ["edge-2", "10.0.0.12"],
+  ] as const) {
+    // biome-ignore format: one row
     await put(node(name));
     await alone.kubectl.run("patch", "node", name, "--subresource=status", "--type=merge", "-p", JSON.stringify({ status: { addresses: [{ type: "InternalIP", address }] } })); // biome-ignore format: one call
   }
