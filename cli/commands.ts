@@ -12,6 +12,7 @@ import type { BenchReplayArguments } from "./bench-replay.ts";
 import { type Done, examples, json } from "./command-parts.ts";
 import type { GenerateArguments } from "./generate.ts";
 import type { ListArguments } from "./list.ts";
+import { operatorCommand } from "./operator-command.ts";
 import { relayCommand, rulesCommand } from "./relay-commands.ts";
 import type { SensorArguments } from "./sensor.ts";
 import type { ServeArguments } from "./serve.ts";
@@ -347,6 +348,7 @@ export function commands(done: Done): Command {
     .addCommand(serveCommand(done))
     .addCommand(sensorCommand(done))
     .addCommand(relayCommand(done))
+    .addCommand(operatorCommand(done))
     .addCommand(rulesCommand(done))
     .addCommand(listCommand(done, "flows"))
     .addCommand(listCommand(done, "gaps"))

@@ -32,19 +32,13 @@ export interface NodeRules {
 }
 
 export function checkRules(nodes: readonly NodeRules[]): RuleProblem[] {
-  const problems = nodes.flatMap((one) => [
-    ...tooManyRules(one),
-    ...sameIds(one),
-    ...sameInputs(one),
-  ]);
+  const problems = nodes.flatMap((one) => [...tooManyRules(one), ...sameIds(one), ...sameInputs(one)]);
   // A loop of rules that are twice the same would only repeat what is said already.
   return problems.length > 0 ? problems : loops(nodes);
 }
 
 const tooManyRules = ({ node, rules }: NodeRules): RuleProblem[] =>
-  rules.length > mostRules
-    ? [{ kind: "number", node, rule: "", text: `it ${tooMany(rules.length)}`, beside: [] }]
-    : [];
+  rules.length > mostRules ? [{ kind: "number", node, rule: "", text: `it ${tooMany(rules.length)}`, beside: [] }] : [];
 
 function sameIds({ node, rules }: NodeRules): RuleProblem[] {
   const seen = new Set<string>();

@@ -176,7 +176,9 @@ export const relayReport = z.object({
   }),
   rules: z
     .array(ruleRow)
-    .describe(`those that changed since they were last told, at most ${reportedRules}, and a few others in turn, so that each is told within a minute; the rest by query`),
+    .describe(
+      `those that changed since they were last told, at most ${reportedRules}, and a few others in turn, so that each is told within a minute; the rest by query`,
+    ),
   rules_untold: count.describe("changed, and not in this report; the next ones tell them first"),
   hops: z.array(hopRow).describe(`at most ${reportedHops}; the rest by query`),
   tunnels: z
@@ -186,7 +188,9 @@ export const relayReport = z.object({
   links: z
     .array(linkRow)
     .optional()
-    .describe(`this node's interfaces, all of them; told in every 30th report, and not when there are more than ${reportedLinks}`),
+    .describe(
+      `this node's interfaces, all of them; told in every 30th report, and not when there are more than ${reportedLinks}`,
+    ),
   workers: z.array(workerRow),
   bus: z.object({ unsent_reports: count, reconnects: count }),
   conditions: z.array(condition),

@@ -4,7 +4,7 @@ import { TaplineError } from "#domain/errors.ts";
 
 /** What an agent's configuration may name. */
 export interface NamesSecrets {
-  readonly api: { readonly tokenFile?: string | undefined };
+  readonly api?: { readonly tokenFile?: string | undefined } | undefined;
   readonly nats?:
     | {
         readonly credentialsFile?: string | undefined;
@@ -19,7 +19,7 @@ export interface NamesSecrets {
 /** Files that nobody else should read. */
 export const secretFiles = ({ api, nats }: NamesSecrets): string[] =>
   [
-    api.tokenFile,
+    api?.tokenFile,
     nats?.credentialsFile,
     nats?.userFile,
     nats?.tokenFile,

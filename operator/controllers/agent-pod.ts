@@ -55,6 +55,8 @@ export interface AgentPod {
   readonly tolerations: readonly object[];
   readonly updateStrategy: object;
   readonly metricsPort: number;
+  /** absent: the node's address */
+  readonly metricsHost?: string;
   /** until it is killed */
   readonly graceSeconds: number;
 }
@@ -122,7 +124,7 @@ export function daemonSet(pod: AgentPod, around: Surroundings): DaemonSet {
               args: [kind, "--config", `/etc/tapline/${kind}.yaml`],
               env: [...identity, ...(pod.environment ?? [])],
               ports: [{ name: "metrics", containerPort: pod.metricsPort, hostPort: pod.metricsPort, protocol: "TCP" }],
-              ...probes,
+              ...probes(pod.metricsHost),
               resources: pod.resources,
               securityContext: {
                 runAsUser: 0, // of files on the node, and of sockets; what root may do beyond any user is in the list below
@@ -167,17 +169,17 @@ const fixedMounts = ({ kind, name }: AgentPod, { agents }: Surroundings): Mount[
 ];
 
 /** By the port's name; the kubelet asks the node's address, where it listens. */
-const probe = (path: string, periodSeconds: number, failureThreshold: number): object => ({
-  httpGet: { path, port: "metrics", scheme: "HTTP" },
+const probe = (path: string, host: string | undefined, periodSeconds: number, failureThreshold: number): object => ({
+  httpGet: { path, port: "metrics", scheme: "HTTP", ...(host === undefined ? {} : { host }) },
   periodSeconds,
   failureThreshold,
   timeoutSeconds: 5,
 });
-const probes = {
-  startupProbe: probe("/healthz", 2, 60),
-  livenessProbe: probe("/healthz", 10, 6),
-  readinessProbe: probe("/readyz", 5, 3),
-};
+const probes = (host: string | undefined): object => ({
+  startupProbe: probe("/healthz", host, 2, 60),
+  livenessProbe: probe("/healthz", host, 10, 6),
+  readinessProbe: probe("/readyz", host, 5, 3),
+});
 
 /** A folder of the node: only ever below /var/lib/tapline, in bpffs, and /proc/irq. */
 export const hostFolder = (

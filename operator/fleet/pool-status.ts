@@ -47,7 +47,14 @@ export function poolVerdict(view: PoolView): PoolVerdict {
     holding: [
       { type: "Accepted", ...accepted },
       { type: "Ready", ...readyVerdict(view, silent) },
-      { type: "Accounted", ...accountedVerdict(reporting, silent, sum((state) => state.packets)) },
+      {
+        type: "Accounted",
+        ...accountedVerdict(
+          reporting,
+          silent,
+          sum((state) => state.packets),
+        ),
+      },
       { type: "Degraded", ...degradedVerdict(troubles, accepted) },
     ],
     figures: {
@@ -75,7 +82,8 @@ function readyVerdict({ nodes, ready, podProblem, refusal }: PoolView, silent: r
   if (nodes.length === 0) return { status: "False", reason: "NoNodes", message: "no node is selected: kubectl get nodes --show-labels" }; // biome-ignore format: one row
   if (podProblem !== undefined) return { status: "False", reason: "PodsRefused", message: podProblem };
   if (ready < nodes.length) return { status: "False", reason: "SensorsStarting", message: `${ready} of ${nodes.length} sensors are ready` }; // biome-ignore format: one row
-  if (silent.length > 0) return { status: "False", reason: "NotReporting", message: `not reporting: ${listed(silent)}` };
+  if (silent.length > 0)
+    return { status: "False", reason: "NotReporting", message: `not reporting: ${listed(silent)}` };
   return { status: "True", reason: "Ready", message: `${nodes.length} of ${nodes.length} sensors report` };
 }
 
@@ -90,7 +98,8 @@ function accountedVerdict(
     return { status: "False", reason: "Residue", message: listed(texts) };
   }
   if (reporting.length === 0) return { status: "Unknown", reason: "NotReporting", message: "no sensor reports" };
-  if (silent.length > 0) return { status: "Unknown", reason: "NotReporting", message: `not reporting: ${listed(silent)}` };
+  if (silent.length > 0)
+    return { status: "Unknown", reason: "NotReporting", message: `not reporting: ${listed(silent)}` };
   return { status: "True", reason: "Accounted", message: `each of ${about(packets)} packets is in one account` };
 }
 
@@ -140,4 +149,3 @@ function worstOf(silent: readonly string[], troubles: readonly Trouble[]): Worst
     ...nodes.toSorted((a, b) => b.dropped - a.dropped || b.lost - a.lost),
   ].slice(0, mostWorst);
 }
-

@@ -91,7 +91,10 @@ export class SensorBook {
 }
 
 /** Counters are read one after another while packets come: only where nothing moved since the report before does a residue mean something. */
-function residueOf(interfaces: readonly ReportedInterface[], seen: ReadonlyMap<string, number>): SensorState["residue"] {
+function residueOf(
+  interfaces: readonly ReportedInterface[],
+  seen: ReadonlyMap<string, number>,
+): SensorState["residue"] {
   const resting = interfaces.filter((one) => one.residue !== 0 && seen.get(one.interface) === one.seen);
   const packets = total(Object.fromEntries(resting.map((one) => [one.interface, Math.abs(one.residue)])));
   const [first] = resting;

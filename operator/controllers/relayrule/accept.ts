@@ -88,7 +88,8 @@ function contradictions(accepted: ReadonlyMap<string, Accepted>): Map<string, Re
 }
 
 function told(kind: RuleProblem["kind"], text: string, node: string, others: readonly string[]): Refusal {
-  const beside = others.length === 0 ? "" : ` The older ${others.join(", ")} ${others.length === 1 ? "stays" : "stay"}.`;
+  const beside =
+    others.length === 0 ? "" : ` The older ${others.join(", ")} ${others.length === 1 ? "stays" : "stay"}.`;
   return kind === "loop"
     ? { reason: "Loop", message: `it ${text}.${beside}` }
     : { reason: "Overlap", message: `on ${node}, it ${text}.${beside}` };

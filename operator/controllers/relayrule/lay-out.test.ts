@@ -68,7 +68,10 @@ test("the limit is applied where packets come in, ESP is ESP at every hop, and a
   const esp: RelayHop = { ...core, from: { interface: "eth1", group: "239.1.1.1", protocol: "ESP" } };
   const out: RelayHop = { ...edge, to: [{ interface: "eth2", group: "239.1.1.2" }] };
   const spec = { hops: [esp, out], limit: { pps: 9 }, engine: "TC", deliverLocal: true } as const;
-  const { nodes: plans, refused } = decided(rule("a", [esp, out], { spec: relayRuleSpec.parse(spec) }), rule("b", [core, edge], { leaving: true }));
+  const { nodes: plans, refused } = decided(
+    rule("a", [esp, out], { spec: relayRuleSpec.parse(spec) }),
+    rule("b", [core, edge], { leaving: true }),
+  );
   expect([...refused]).toEqual([]);
   expect(plans.get("core-1")).toMatchObject([{ limit: { pps: 9 }, engine: "TC", deliverLocal: true }]);
   expect(plans.get("edge-1")?.[0]).toMatchObject({ engine: "TC", deliverLocal: false, from: { protocol: "ESP" } });
@@ -113,7 +116,14 @@ test("of two rules that take the same packets the older one stays, whatever thei
 });
 
 test("a loop over three rules on two nodes is found, and only its youngest rule refused", () => {
-  const on = (name: string, at: string, from: object, to: RelayHop["to"], created: string, more: readonly RelayHop[] = []): RuleObject =>
+  const on = (
+    name: string,
+    at: string,
+    from: object,
+    to: RelayHop["to"],
+    created: string,
+    more: readonly RelayHop[] = [],
+  ): RuleObject =>
     rule(name, [{ name: "in", nodes: { names: [at] }, from: from as RelayHop["from"], to }, ...more], { created });
   const back: RelayHop = { name: "back", nodes: { names: ["core-1"] }, to: [{ interface: "eth1", group: "239.1.1.1", port: 5000 }] }; // biome-ignore format: one row
   const out: RelayHop = { name: "out", nodes: { names: ["edge-1"] }, to: [{ interface: "eth2", group: "239.2.2.2", port: 5000 }] }; // biome-ignore format: one row

@@ -18,7 +18,9 @@ export const relaysName = "tapline-relay";
 const metricsPort = 9465;
 const apiPort = 3002;
 export const relayState = "/var/lib/tapline/relay";
-const bpffs = "/sys/fs/bpf";
+/** Here the agent looks for it. Of the node's own only this fleet's folder is there. */
+const bpffs = "/bpf";
+const pins = (fleet: string): string => `tapline/${fleet}`;
 
 /** As of deploy/systemd/tapline-relay.service. */
 const capabilities = ["BPF", "IPC_LOCK", "NET_ADMIN", "NET_RAW", "PERFMON"];
@@ -44,7 +46,7 @@ export function relayPods(around: Surroundings): { readonly configMap: ConfigMap
     mounts: [
       hostFolder("state", relayState),
       // Pins outlive the pod; so does what they forward.
-      { ...hostFolder("bpffs", bpffs, bpffs, "Directory") },
+      hostFolder("pins", `/sys/fs/bpf/${pins(around.fleet)}`, `${bpffs}/${pins(around.fleet)}`),
       { name: "run", mountPath: "/run/tapline", source: { emptyDir: { medium: "Memory", sizeLimit: "64Mi" } } },
       { name: "plan-key", mountPath: "/plan-key", readOnly: true, source: { configMap: { name: around.planKey } } },
     ],

@@ -51,7 +51,9 @@ export function nextStep(
       for (const { tunnel } of unready) waits.add(receiverOf.get(tunnel?.path ?? 0) ?? "?");
       if (unready.length === 0) return [rule];
       // What goes away stays until what comes in its place can take over; for a dead node nobody waits.
-      const awaited = unready.some(({ tunnel }) => standing.get(receiverOf.get(tunnel?.path ?? 0) ?? "")?.alive === true);
+      const awaited = unready.some(
+        ({ tunnel }) => standing.get(receiverOf.get(tunnel?.path ?? 0) ?? "")?.alive === true,
+      );
       const kept = awaited ? tunnelsOf(old.get(rule.id)) : [];
       const to = [...rule.to.filter((output) => !unready.includes(output)), ...kept.filter((one) => !sends(rule, one))];
       return to.length === 0 ? [] : [{ ...rule, to }];
@@ -63,7 +65,10 @@ export function nextStep(
       for (const sender of by) waits.add(sender);
       return by.length > 0;
     });
-    plans.set(node, [...rules, ...drained].toSorted((a, b) => (a.id < b.id ? -1 : 1)));
+    plans.set(
+      node,
+      [...rules, ...drained].toSorted((a, b) => (a.id < b.id ? -1 : 1)),
+    );
     if (waits.size > 0) waiting.set(node, [...waits].sort());
   }
   return { plans, waiting };

@@ -22,7 +22,12 @@ const pool = (name: string, spec: object = {}, created = "2026-11-21T10:00:00Z")
 }); // biome-ignore format: one row
 const ports = { api: 3001, metrics: 9464 };
 interface Pod {
-  containers: { securityContext: object; resources: object; env: { name: string }[]; volumeMounts: { mountPath: string; readOnly?: boolean }[] }[];
+  containers: {
+    securityContext: object;
+    resources: object;
+    env: { name: string }[];
+    volumeMounts: { mountPath: string; readOnly?: boolean }[];
+  }[];
   volumes: { name: string; hostPath?: { path: string } }[];
 }
 const podOf = ({ spec }: { spec: Readonly<Record<string, unknown>> }): Pod => (spec["template"] as { spec: Pod }).spec;
@@ -66,7 +71,10 @@ test("the relays: a configuration that they take, pins and state of the node, an
   const { configMap, daemonSet } = relayPods(around);
   expect(parseConfig(configMap.data["relay.yaml"] ?? "", relayConfig, environment)).toMatchObject({ value: { name: "node-1", nats: { plan: { publicKeyFile: "/plan-key/operator.pem" } } } }); // biome-ignore format: one row
   const { containers, volumes } = podOf(daemonSet);
-  expect(volumes.flatMap(({ hostPath }) => hostPath?.path ?? [])).toEqual(["/var/lib/tapline/relay", "/sys/fs/bpf"]);
+  expect(volumes.flatMap(({ hostPath }) => hostPath?.path ?? [])).toEqual([
+    "/var/lib/tapline/relay",
+    "/sys/fs/bpf/tapline/prod",
+  ]);
   expect(containers[0]?.securityContext).toMatchObject({ capabilities: { add: ["BPF", "IPC_LOCK", "NET_ADMIN", "NET_RAW", "PERFMON"] } }); // biome-ignore format: one row
   expect(parse(JSON.stringify(daemonSet))).toEqual(relayPods(around).daemonSet);
 });

@@ -55,6 +55,7 @@ export function sensorPods(
       rollingUpdate: { maxUnavailable: spec.rollout.maxUnavailable, maxSurge: 0 }, // two would want one port
     },
     metricsPort: ports.metrics,
+    ...(spec.export.prometheus.enabled ? {} : { metricsHost: loopback }),
     graceSeconds: 45,
   };
   return { configMap: configMap(pod, around.namespace), daemonSet: daemonSet(pod, around) };
@@ -75,6 +76,7 @@ export const sensorCapabilities = ({ capture, pinning }: Pick<SensorPoolSpec, "c
   ...(pinning.irq === "Manage" ? ["SYS_NICE"] : []),
 ];
 
+const loopback = "127.0.0.1";
 const storeFolder = (pool: string, { store }: SensorPoolSpec): string => store.path ?? poolFolder(pool);
 
 function storeMount(pool: string, spec: SensorPoolSpec): Mount {
@@ -97,7 +99,7 @@ function sensorConfiguration({ name, spec }: PoolObject, ports: PoolPorts, folde
     nats: { ...agentNats(around), pool: name },
     // Under hostNetwork loopback is no boundary: questions come over NATS.
     api: { enabled: false, port: ports.api },
-    metrics: { host: spec.export.prometheus.enabled ? addressVariable : "127.0.0.1", port: ports.metrics },
+    metrics: { host: spec.export.prometheus.enabled ? addressVariable : loopback, port: ports.metrics },
     log: { format: "json" },
     ...(spec.export.otlp === undefined ? {} : { export: { otlp: spec.export.otlp } }),
   };

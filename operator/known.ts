@@ -1,0 +1,101 @@
+// What the leader knows: the API's objects, the nodes' facts, what was decided of them. One place, so that controllers and statuses speak of the same moment.
+import type { NodeFacts } from "./controllers/nodes.ts";
+import { type PoolRefusal, poolNodes, refusedPools } from "./controllers/sensorpool/claims.ts";
+import type { PoolObject } from "./controllers/sensorpool/pool-object.ts";
+import { allotPorts, type PoolPorts } from "./controllers/sensorpool/ports.ts";
+import type { DaemonSet } from "./controllers/agent-pod.ts";
+import type { RuleObject } from "./controllers/relayrule/rule-object.ts";
+import type { FleetListener } from "./fleet/listener.ts";
+import {
+  fleetNodes,
+  type FleetNodeKind,
+  nodeFacts,
+  type NodeKind,
+  type PoolKind,
+  poolObject,
+  pools,
+  ruleObject,
+  type RuleKind,
+  rules,
+} from "./kinds.ts";
+import type { Planner } from "./planner.ts";
+import type { ObjectStore } from "./runtime/object-store.ts";
+import type { KubeObject, Resource } from "./runtime/objects.ts";
+
+export interface Stores {
+  readonly pools: ObjectStore<PoolKind>;
+  readonly rules: ObjectStore<RuleKind>;
+  readonly fleetNodes: ObjectStore<FleetNodeKind>;
+  readonly nodes: ObjectStore<NodeKind>;
+  readonly daemonSets: ObjectStore<DaemonSet>;
+}
+
+export class Known {
+  readonly #stores: Stores;
+  readonly namespace: string;
+  readonly planner: Planner;
+  readonly listener: FleetListener;
+  nodes: ReadonlyMap<string, NodeFacts> = new Map();
+  refusedPools: ReadonlyMap<string, PoolRefusal> = new Map();
+  ports: ReadonlyMap<string, PoolPorts> = new Map();
+  /** pool → why its pods cannot be made */
+  readonly podProblems = new Map<string, string>();
+
+  constructor(stores: Stores, namespace: string, planner: Planner, listener: FleetListener) {
+    this.#stores = stores;
+    this.namespace = namespace;
+    this.planner = planner;
+    this.listener = listener;
+  }
+
+  get pools(): ObjectStore<PoolKind> {
+    return this.#stores.pools;
+  }
+  get rules(): ObjectStore<RuleKind> {
+    return this.#stores.rules;
+  }
+  get fleetNodes(): ObjectStore<FleetNodeKind> {
+    return this.#stores.fleetNodes;
+  }
+  get nodeKinds(): ObjectStore<NodeKind> {
+    return this.#stores.nodes;
+  }
+  get daemonSets(): ObjectStore<DaemonSet> {
+    return this.#stores.daemonSets;
+  }
+
+  object(resource: Resource, name: string): KubeObject | undefined {
+    const stores: Readonly<Record<string, ObjectStore<never>>> = { [pools.plural]: this.#stores.pools as never, [rules.plural]: this.#stores.rules as never, [fleetNodes.plural]: this.#stores.fleetNodes as never }; // biome-ignore format: one table
+    return stores[resource.plural]?.get(name);
+  }
+
+  poolObjects(): PoolObject[] {
+    return [...this.#stores.pools.values()].flatMap((kind) => poolObject(kind) ?? []);
+  }
+  ruleObjects(): RuleObject[] {
+    return [...this.#stores.rules.values()].flatMap((kind) => ruleObject(kind) ?? []);
+  }
+  poolsByNode(): Map<string, string[]> {
+    const found = new Map<string, string[]>();
+    for (const pool of this.poolObjects()) {
+      if (pool.leaving === true || this.refusedPools.has(pool.name)) continue;
+      for (const node of poolNodes(pool, this.nodes.values())) found.set(node, [...(found.get(node) ?? []), pool.name]);
+    }
+    return found;
+  }
+
+  /** Something of the API's objects has changed, or a node told its interfaces. */
+  look(): void {
+    const { relays } = this.listener;
+    this.nodes = new Map(
+      [...this.#stores.nodes.values()].map((node) => {
+        const links = relays.get(node.metadata.name)?.links;
+        return [node.metadata.name, nodeFacts(node, links && new Map(links.map(({ name, mtu }) => [name, { mtu }])))];
+      }),
+    );
+    const all = this.poolObjects();
+    this.refusedPools = refusedPools(all, this.nodes);
+    this.ports = allotPorts(all, (pool) => this.ports.get(pool) ?? this.#stores.pools.get(pool)?.status?.ports);
+    this.planner.look(this.ruleObjects(), this.nodes);
+  }
+}
