@@ -48,7 +48,7 @@ export interface AgentOptions<S extends z.ZodType<AgentConfig>> {
   readonly config: string;
   readonly schema: S;
   /** the engine's: gives back the program's text that only starting ran */
-  readonly releaseText: () => number;
+  readonly releaseText: () => void;
   readonly start: (config: z.output<S>, context: AgentContext) => Promise<RunningAgent<z.output<S>>>;
 }
 

@@ -43,17 +43,17 @@ export class Gaps {
 
 export const gapCount = (records: ArrayBuffer): number => records.byteLength / (cells * 8);
 
-/** The first `limit` gaps of a batch. */
-export function gapFindings(records: ArrayBuffer, run: number, limit: number): Finding[] {
+/** The first `limit` gaps of a batch, one after the other: none has to live longer than it takes to tell it. */
+export function* gapFindings(records: ArrayBuffer, run: number, limit: number): Generator<Finding> {
   const numbers = new Float64Array(records);
   const times = new BigInt64Array(records);
-  const findings: Finding[] = [];
-  for (let start = 0; start < numbers.length && findings.length < limit; start += cells) {
+  const end = Math.min(numbers.length, limit * cells);
+  for (let start = 0; start < end; start += cells) {
     const raw = new Uint8Array(records, start * 8, cells * 8);
     const first = numbers[start + at.first] ?? 0;
     const last = numbers[start + at.last] ?? 0;
     const { protocol, source, destination, ...rest } = nameOf(raw, at);
-    findings.push({
+    yield {
       v: 1,
       kind: "gap",
       flow: {
@@ -70,9 +70,8 @@ export function gapFindings(records: ArrayBuffer, run: number, limit: number): F
       confirmed: timeText(times[start + at.confirmed] ?? 0n),
       jump: raw[at.flags * 8] === 1,
       suspect: raw[at.flags * 8 + 1] === 1,
-    });
+    };
   }
-  return findings;
 }
 
 type Present<T> = { [K in keyof T]?: NonNullable<T[K]> };

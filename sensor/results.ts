@@ -68,11 +68,16 @@ export class Results {
   #tell(records: ArrayBuffer): void {
     const { fleet, stream, run } = this.#options;
     this.gaps.add(records);
-    const told = fleet || stream.listeners > 0 ? gapFindings(records, run, this.#left) : [];
-    this.#left -= told.length;
-    if (fleet) this.#untold += gapCount(records) - told.length;
-    for (const finding of told) fleet?.(finding);
-    if (stream.listeners > 0) stream.findings(told);
+    const heard = stream.listeners > 0;
+    const told = fleet || heard ? Math.min(gapCount(records), this.#left) : 0;
+    this.#left -= told;
+    if (fleet) this.#untold += gapCount(records) - told;
+    const live: Finding[] = [];
+    for (const finding of gapFindings(records, run, told)) {
+      fleet?.(finding);
+      if (heard) live.push(finding);
+    }
+    if (heard) stream.findings(live);
   }
 
   async #blind(records: ArrayBuffer): Promise<void> {

@@ -106,7 +106,9 @@ export class BatchInsert {
   #writeFlows(records: ArrayBuffer): void {
     for (const sum of this.#flows.insert(this.#run, records)) this.#addTotals(sum);
     for (const part of this.#split(records, flowStride)) {
-      this.#columns.run(this.#run, this.#nextFlowPart, part.byteLength / (flowStride * 8), packColumns(part));
+      const columns = packColumns(part);
+      this.#columns.run(this.#run, this.#nextFlowPart, part.length / flowStride, columns);
+      columns.buffer.transfer(0); // free now, not when it is collected
       this.#parts.run(this.#run, partKinds.flows, this.#nextFlowPart++, this.#now());
     }
   }
@@ -139,17 +141,19 @@ export class BatchInsert {
     }
     if (!this.retained) return;
     for (const part of this.#split(records, gapStride)) {
-      this.#gapKeys.run(this.#run, this.#nextGapPart, packGapKeys(part));
+      const keys = packGapKeys(part);
+      this.#gapKeys.run(this.#run, this.#nextGapPart, keys);
+      keys.buffer.transfer(0);
       this.#parts.run(this.#run, partKinds.gaps, this.#nextGapPart++, this.#now());
     }
   }
 
   /** Parts small enough to be deleted in one short transaction, where retention will. */
-  #split(records: ArrayBuffer, stride: number): ArrayBuffer[] {
-    const size = this.retained ? partRecords * stride * 8 : records.byteLength;
-    if (records.byteLength <= size) return [records];
-    const count = Math.ceil(records.byteLength / size);
-    return Array.from({ length: count }, (_, i) => records.slice(i * size, (i + 1) * size));
+  #split(records: ArrayBuffer, stride: number): Float64Array<ArrayBuffer>[] {
+    const cells = new Float64Array(records);
+    if (!this.retained) return [cells];
+    const size = partRecords * stride;
+    return Array.from({ length: Math.ceil(cells.length / size) }, (_, i) => cells.subarray(i * size, (i + 1) * size));
   }
 
   #writeLinks(records: ArrayBuffer): void {

@@ -35,9 +35,9 @@ export function cellsOfColumns(blob: Uint8Array): { readonly packet: Float64Arra
   return { packet: cells(column.packet), gaps: cells(column.gaps) };
 }
 
-export function packColumns(records: ArrayBuffer): Uint8Array {
-  const count = records.byteLength / (stride * 8);
-  const from = new Uint32Array(records); // a cell is copied as two words: a float64 copy could alter bytes that are no number
+export function packColumns(records: Float64Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const count = records.length / stride;
+  const from = new Uint32Array(records.buffer, records.byteOffset, records.length * 2); // a cell is copied as two words: a float64 copy could alter bytes that are no number
   const to = new Uint32Array(count * columnCount * 2);
   let out = 0;
   for (const cell of cells) {

@@ -36,7 +36,7 @@ export class LiveRun {
   add(records: ArrayBuffer): void {
     const numbers = new Float64Array(records);
     const from = this.index.length;
-    this.index.append(packColumns(records), 0);
+    this.index.append(packColumns(new Float64Array(records)), 0);
     if (this.#rest.length < this.index.length * rest.length) {
       const grown = new Float64Array(this.index.packet.length * rest.length);
       grown.set(this.#rest.subarray(0, from * rest.length));

@@ -10,9 +10,9 @@ const stride = cellCount(gapRecord);
 /** packet (8 bytes), first (8), segment (4) */
 const keyBytes = 20;
 
-export function packGapKeys(records: ArrayBuffer): Uint8Array {
-  const from = new DataView(records);
-  const count = records.byteLength / (stride * 8);
+export function packGapKeys(records: Float64Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const from = new DataView(records.buffer, records.byteOffset, records.byteLength);
+  const count = records.length / stride;
   const keys = new Uint8Array(count * keyBytes);
   const to = new DataView(keys.buffer);
   for (let i = 0; i < count; i++) {

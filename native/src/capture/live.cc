@@ -1,5 +1,6 @@
 #include "capture/live.h"
 
+#include <malloc.h>
 #include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
@@ -14,7 +15,10 @@ namespace {
 constexpr size_t kOutbox = 1024;  ///< batches: the store may stand still for a second even with many threads
 constexpr size_t kOutboxBytes = size_t{4} << 20;  ///< more goes into a file, once there is a database beside it
 constexpr size_t kChanges = 1024;                 ///< that wait to be made; more are refused
-constexpr size_t kPorts = 4096;                   ///< rows of figures: every name that ever was in the capture
+/// Batches are larger than this, so their memory goes back as soon as they are stored. By itself malloc raises the
+/// limit to their size, and they leave holes.
+constexpr int kOwnMapping = 128 << 10;
+constexpr size_t kPorts = 4096;  ///< rows of figures: every name that ever was in the capture
 constexpr int kLookMs = 200;
 constexpr int kMovingMs = 2;
 
@@ -48,6 +52,7 @@ LiveCapture::~LiveCapture() {
 }
 
 std::unique_ptr<LiveCapture> LiveCapture::open(const LiveOptions& options, CaptureStatus& status) {
+  mallopt(M_MMAP_THRESHOLD, kOwnMapping);
   std::unique_ptr<LiveCapture> live(new LiveCapture(options));
   live->program_.load();  // where BPF is not allowed the classic program does, and the figures say so
   status = live->links_.open();

@@ -10,7 +10,8 @@ namespace {
 constexpr uint32_t kTombstones = 1u << 18;
 constexpr size_t kRunMemory = size_t{64} << 20;
 constexpr size_t kAssociations = size_t{1} << 22;
-constexpr size_t kSequencesPerArena = 512;
+constexpr unsigned kSequenceClass = 1;
+static_assert(RunPool::capacity(kSequenceClass) * sizeof(Run) == sizeof(Sequence));
 constexpr uint32_t kForgetEvery = 1u << 13;
 constexpr unsigned kVictimSample = 16;
 constexpr unsigned kVictimLooks = 1024;
@@ -134,13 +135,8 @@ void FlowTable::one(const Packet& p, int64_t now, uint64_t number, Tally& tally)
 Sequence& FlowTable::sequence(uint32_t slot) noexcept {
   Cold& cold = cold_[slot];
   if (hot_[slot].has(kHasSequence)) return *cold.sequence;
-  if (free_sequences_.empty()) {
-    sequence_arenas_.emplace_back(new Sequence[kSequencesPerArena]);
-    for (size_t i = kSequencesPerArena; i-- > 0;) free_sequences_.push_back(&sequence_arenas_.back()[i]);
-  }
   const int64_t base = cold.base;
-  cold.sequence = free_sequences_.back();
-  free_sequences_.pop_back();
+  cold.sequence = new (sequences_.take_always(kSequenceClass)) Sequence{};
   Window::begin(*cold.sequence, base, false);
   hot_[slot].set(kHasSequence, true);
   return *cold.sequence;
@@ -324,7 +320,7 @@ void FlowTable::end(uint32_t slot, FlowEnd how, int64_t at) noexcept {
   if (hot.has(kSequenced) && !unsampled(slot)) tombstones_.add(hot.key, cold.tag, hot.hi, hot.last_seen, cold.packet);
   if (hot.has(kHasSequence)) {
     window_.forget(*cold.sequence);
-    free_sequences_.push_back(cold.sequence);
+    sequences_.give(cold.sequence, kSequenceClass);
   }
   index_.erase(cold.tag, slot);
   live_flows_--;

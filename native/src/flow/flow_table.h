@@ -182,14 +182,13 @@ class FlowTable final : private GapSink {
   Tombstones tombstones_;
   BlindTimes blind_;
   RunPool pool_;
+  RunPool sequences_{0};  ///< as many as flows need: no limit of its own
   Window window_;
   Gather<FlowRecord> flows_out_;
   Gather<GapRecord> gaps_out_;
   Gather<LinkRecord> links_out_;
   Reserved<Association> associations_;
   size_t associated_ = 0;
-  std::vector<std::unique_ptr<Sequence[]>> sequence_arenas_;
-  std::vector<Sequence*> free_sequences_;
   uint32_t used_ = 0;                 ///< slots ever used
   uint32_t free_ = SlotIndex::kNone;  ///< head of the list of freed slots
   uint64_t live_flows_ = 0;

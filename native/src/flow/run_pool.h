@@ -63,7 +63,7 @@ class RunPool {
   struct Free {
     Free* next;
   };
-  static constexpr size_t kArena = size_t{256} << 10;
+  static constexpr size_t kArena = (size_t{256} << 10) - 64;  ///< with malloc's own words it fills its pages
   const size_t limit_;
   size_t used_ = kArena;
   Free* free_[kClasses] = {};

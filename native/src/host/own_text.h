@@ -2,11 +2,9 @@
 // half of Node's 45 MiB. Given back, such a page is in the page cache still, where the kernel may take it, and is
 // mapped again when it is run.
 #pragma once
-#include <cstddef>
-
 namespace tapline {
 
-/// Unmaps the pages of the running executable that nobody can have written to. Returns their bytes.
-size_t release_text() noexcept;
+/// Unmaps the pages of the running executable that nobody can have written to. For one thread.
+void release_text() noexcept;
 
 }  // namespace tapline
