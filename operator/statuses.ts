@@ -1,5 +1,6 @@
 // Statuses, once a second computed and seldom written. Enters: what the controllers decided and what the fleet told. Leaves: statuses of pools, rules and nodes, through a gate each:
 // nodes have one of their own, since there are many.
+import type { ObjectCondition } from "#domain/custom-resource.ts";
 import type { Log } from "#process/log.ts";
 import { nodeVerdict } from "./fleet/node-status.ts";
 import { poolVerdict } from "./fleet/pool-status.ts";
@@ -15,7 +16,7 @@ import { type Condition, withConditions } from "./runtime/conditions.ts";
 import { apiVersionOf, keyOf, type KubeObject, type Resource } from "./runtime/objects.ts";
 
 interface Kind extends KubeObject {
-  readonly status?: object;
+  readonly status?: { readonly conditions?: readonly ObjectCondition[] | undefined };
 }
 /** An object that can be asked for its status. */
 interface Asked<T extends Kind> {
@@ -132,10 +133,10 @@ export class Statuses {
   #offer<T extends Kind>(resource: Resource<T>, { object, verdict }: Asked<T>, gate: "objects" | "nodes", now: number, wall: number): string {
     const { name, generation = 0 } = object.metadata;
     const key = `${resource.plural}/${name}`;
-    const before = (object.status as { conditions?: Condition[] } | undefined)?.conditions;
+    const before = object.status?.conditions as readonly Condition[] | undefined;
     const conditions = withConditions(before, verdict.holding, { generation, now: wall });
     const first = !this.#offered.has(key);
-    this.#offered.set(key, { resource: resource as unknown as Resource<Kind>, name });
+    this.#offered.set(key, { resource: resource, name });
     // An operator that begins need not write again what is there.
     if (first && object.status !== undefined) this.#gates[gate].known(key, object.status);
     this.#gates[gate].offer(key, { observedGeneration: generation, conditions, ...verdict.figures }, now);

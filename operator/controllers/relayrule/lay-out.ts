@@ -206,7 +206,10 @@ const ruleId = (rule: string, hop: string, path?: number): string =>
 const short = (name: string): string =>
   name.length <= 40 ? name : `${name.slice(0, 31)}-${createHash("sha256").update(name).digest("hex").slice(0, 8)}`;
 
-const wireOutput = ({ hop: _, ...output }: RelayHopOutput): NodeRule["to"][number] => output;
+function wireOutput(output: RelayHopOutput): NodeRule["to"][number] {
+  const { hop: _hop, ...wire } = output;
+  return wire;
+}
 
 function nodeRule(
   { spec }: RuleObject,
