@@ -12,6 +12,7 @@ import { sensorsName } from "./controllers/sensorpool/sensor-pods.ts";
 import { fleetNodes, type FleetNodeKind, poolObject, pools, rules } from "./kinds.ts";
 import type { Known } from "./known.ts";
 import type { Applier } from "./runtime/apply.ts";
+import type { EventRecorder } from "./runtime/events.ts";
 import { type Condition, withConditions } from "./runtime/conditions.ts";
 import { apiVersionOf, keyOf, type KubeObject, type Resource } from "./runtime/objects.ts";
 
@@ -33,15 +34,17 @@ export const statusLimits = {
 export class Statuses {
   readonly #known: Known;
   readonly #applier: Applier;
+  readonly #events: EventRecorder;
   readonly #log: Log;
   readonly #gates = {
-    objects: new WriteGate<object>(statusLimits.objects, changeOf),
-    nodes: new WriteGate<object>(statusLimits.nodes, changeOf),
+    objects: new WriteGate<NonNullable<Kind["status"]>>(statusLimits.objects, changeOf),
+    nodes: new WriteGate<NonNullable<Kind["status"]>>(statusLimits.nodes, changeOf),
   };
   /** what the gates have been told of */
   readonly #offered = new Map<string, { readonly resource: Resource<Kind>; readonly name: string }>();
 
-  constructor(known: Known, applier: Applier, log: Log) {
+  constructor(known: Known, applier: Applier, events: EventRecorder, log: Log) {
+    this.#events = events;
     this.#known = known;
     this.#applier = applier;
     this.#log = log;
@@ -143,7 +146,20 @@ export class Statuses {
     return key;
   } // biome-ignore format: the signature
 
-  async #write(key: string, status: object, gate: WriteGate<object>, signal: AbortSignal): Promise<void> {
+  /** Once for each: who applied the object looks at it with `kubectl describe`. */
+  #tellRefusal(live: Kind, status: Kind["status"] & object): void {
+    const of = (from: Kind["status"]) => from?.conditions?.find(({ type }) => type === "Accepted");
+    const [before, now] = [of(live.status), of(status)];
+    if (now?.status !== "False" || (before?.status === "False" && before.message === now.message)) return;
+    this.#events.tell({ object: live, type: "Warning", reason: now.reason, action: "Accept", note: now.message });
+  }
+
+  async #write(
+    key: string,
+    status: NonNullable<Kind["status"]>,
+    gate: WriteGate<NonNullable<Kind["status"]>>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const offered = this.#offered.get(key);
     const live = offered && this.#known.object(offered.resource, offered.name);
     if (!offered || !live) return;
@@ -151,6 +167,7 @@ export class Statuses {
     const wanted = { apiVersion: apiVersionOf(resource), kind: resource.kind, metadata: { name }, status };
     try {
       await this.#applier.applyStatus(resource, wanted, live, signal);
+      this.#tellRefusal(live, status);
     } catch (error) {
       gate.failed(key);
       this.#log.warning("failed to write a status", { object: key, error });
