@@ -17,7 +17,10 @@ import { type Condition, withConditions } from "./runtime/conditions.ts";
 import { apiVersionOf, keyOf, type KubeObject, type Resource } from "./runtime/objects.ts";
 
 interface Kind extends KubeObject {
-  readonly status?: { readonly conditions?: readonly ObjectCondition[] | undefined };
+  readonly status?: {
+    readonly conditions?: readonly ObjectCondition[] | undefined;
+    readonly observedGeneration?: number | undefined;
+  };
 }
 /** An object that can be asked for its status. */
 interface Asked<T extends Kind> {
