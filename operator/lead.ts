@@ -86,7 +86,7 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
     poolFinalizer: finalizer(pools, finalizers.pool),
     ruleFinalizer: finalizer(rules, finalizers.rule),
   }); // biome-ignore format: one object
-  const statuses = new Statuses(known, applier, log);
+  const statuses = new Statuses(known, applier, events, log);
   const poolController = new Controller<PoolKind>({ name: "sensorpool", reflector: followed.pools, wanted: specChanged, reconcile: (look) => placing.pool(look), log, metrics }); // biome-ignore format: one call
   const ruleController = new Controller<RuleKind>({ name: "relayrule", reflector: followed.rules, wanted: specChanged, reconcile: (look) => placing.rule(look), log, metrics }); // biome-ignore format: one call
 

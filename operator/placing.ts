@@ -3,18 +3,7 @@
 import type { Surroundings } from "./controllers/agent-pod.ts";
 import { relayLabel, relayLabels, relayPods } from "./controllers/relayrule/relay-pods.ts";
 import { poolLabel, sensorPods, sensorsName } from "./controllers/sensorpool/sensor-pods.ts";
-import {
-  configMaps,
-  daemonSets,
-  fleetNodes,
-  nodes,
-  pods,
-  poolObject,
-  type PoolKind,
-  pools,
-  type RuleKind,
-  rules,
-} from "./kinds.ts";
+import { configMaps, daemonSets, fleetNodes, nodes, pods, poolObject, type PoolKind, type RuleKind } from "./kinds.ts";
 import type { Known } from "./known.ts";
 import type { Applier } from "./runtime/apply.ts";
 import type { KubeClient } from "./runtime/client.ts";
@@ -110,7 +99,7 @@ export class Placing {
   /** One for each node, owned by it. */
   async fleetNodes(signal: AbortSignal): Promise<void> {
     const { known, client } = this.#options;
-    for (const { metadata } of [...known.nodeKinds.values()]) {
+    for (const { metadata } of known.nodeKinds.values()) {
       const { name, uid = "" } = metadata;
       if (known.fleetNodes.get(name) || signal.aborted) continue;
       const owner = { apiVersion: "v1", kind: "Node", name, uid, controller: false, blockOwnerDeletion: false };

@@ -1,5 +1,6 @@
 // Statuses, once a second computed and seldom written. Enters: what the controllers decided and what the fleet told. Leaves: statuses of pools, rules and nodes, through a gate each:
 // nodes have one of their own, since there are many.
+import type { ObjectCondition } from "#domain/custom-resource.ts";
 import type { Log } from "#process/log.ts";
 import { nodeVerdict } from "./fleet/node-status.ts";
 import { poolVerdict } from "./fleet/pool-status.ts";
@@ -11,11 +12,15 @@ import { sensorsName } from "./controllers/sensorpool/sensor-pods.ts";
 import { fleetNodes, type FleetNodeKind, poolObject, pools, rules } from "./kinds.ts";
 import type { Known } from "./known.ts";
 import type { Applier } from "./runtime/apply.ts";
+import type { EventRecorder } from "./runtime/events.ts";
 import { type Condition, withConditions } from "./runtime/conditions.ts";
 import { apiVersionOf, keyOf, type KubeObject, type Resource } from "./runtime/objects.ts";
 
 interface Kind extends KubeObject {
-  readonly status?: object;
+  readonly status?: {
+    readonly conditions?: readonly ObjectCondition[] | undefined;
+    readonly observedGeneration?: number | undefined;
+  };
 }
 /** An object that can be asked for its status. */
 interface Asked<T extends Kind> {
@@ -32,15 +37,17 @@ export const statusLimits = {
 export class Statuses {
   readonly #known: Known;
   readonly #applier: Applier;
+  readonly #events: EventRecorder;
   readonly #log: Log;
   readonly #gates = {
-    objects: new WriteGate<object>(statusLimits.objects, changeOf),
-    nodes: new WriteGate<object>(statusLimits.nodes, changeOf),
+    objects: new WriteGate<NonNullable<Kind["status"]>>(statusLimits.objects, changeOf),
+    nodes: new WriteGate<NonNullable<Kind["status"]>>(statusLimits.nodes, changeOf),
   };
   /** what the gates have been told of */
   readonly #offered = new Map<string, { readonly resource: Resource<Kind>; readonly name: string }>();
 
-  constructor(known: Known, applier: Applier, log: Log) {
+  constructor(known: Known, applier: Applier, events: EventRecorder, log: Log) {
+    this.#events = events;
     this.#known = known;
     this.#applier = applier;
     this.#log = log;
@@ -132,17 +139,30 @@ export class Statuses {
   #offer<T extends Kind>(resource: Resource<T>, { object, verdict }: Asked<T>, gate: "objects" | "nodes", now: number, wall: number): string {
     const { name, generation = 0 } = object.metadata;
     const key = `${resource.plural}/${name}`;
-    const before = (object.status as { conditions?: Condition[] } | undefined)?.conditions;
+    const before = object.status?.conditions as readonly Condition[] | undefined;
     const conditions = withConditions(before, verdict.holding, { generation, now: wall });
     const first = !this.#offered.has(key);
-    this.#offered.set(key, { resource: resource as unknown as Resource<Kind>, name });
+    this.#offered.set(key, { resource: resource, name });
     // An operator that begins need not write again what is there.
     if (first && object.status !== undefined) this.#gates[gate].known(key, object.status);
     this.#gates[gate].offer(key, { observedGeneration: generation, conditions, ...verdict.figures }, now);
     return key;
   } // biome-ignore format: the signature
 
-  async #write(key: string, status: object, gate: WriteGate<object>, signal: AbortSignal): Promise<void> {
+  /** Once for each: who applied the object looks at it with `kubectl describe`. */
+  #tellRefusal(live: Kind, status: Kind["status"] & object): void {
+    const of = (from: Kind["status"]) => from?.conditions?.find(({ type }) => type === "Accepted");
+    const [before, now] = [of(live.status), of(status)];
+    if (now?.status !== "False" || (before?.status === "False" && before.message === now.message)) return;
+    this.#events.tell({ object: live, type: "Warning", reason: now.reason, action: "Accept", note: now.message });
+  }
+
+  async #write(
+    key: string,
+    status: NonNullable<Kind["status"]>,
+    gate: WriteGate<NonNullable<Kind["status"]>>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const offered = this.#offered.get(key);
     const live = offered && this.#known.object(offered.resource, offered.name);
     if (!offered || !live) return;
@@ -150,6 +170,7 @@ export class Statuses {
     const wanted = { apiVersion: apiVersionOf(resource), kind: resource.kind, metadata: { name }, status };
     try {
       await this.#applier.applyStatus(resource, wanted, live, signal);
+      this.#tellRefusal(live, status);
     } catch (error) {
       gate.failed(key);
       this.#log.warning("failed to write a status", { object: key, error });

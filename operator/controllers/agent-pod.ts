@@ -71,8 +71,9 @@ export const agentNats = ({ fleet, nats, agents }: Surroundings): object => ({
   ...(agents.nats.caSecret === undefined ? {} : { tls: { caFile: "/nats/ca/ca.crt" } }),
 });
 /** The node's own name and address: filled in by the agent, from its pod's environment. */
-export const nodeVariable = "${TAPLINE_NODE}";
-export const addressVariable = "${TAPLINE_ADDRESS}";
+const variable = (name: string): string => `\${${name}}`;
+export const nodeVariable = variable("TAPLINE_NODE");
+export const addressVariable = variable("TAPLINE_ADDRESS");
 const identity = [
   { name: "TAPLINE_NODE", valueFrom: { fieldRef: { apiVersion: "v1", fieldPath: "spec.nodeName" } } },
   { name: "TAPLINE_ADDRESS", valueFrom: { fieldRef: { apiVersion: "v1", fieldPath: "status.hostIP" } } },
@@ -90,7 +91,7 @@ const metadata = ({ name, labels, owner }: Pick<AgentPod, "name" | "labels" | "o
 }); // biome-ignore format: one object
 
 export function daemonSet(pod: AgentPod, around: Surroundings): DaemonSet {
-  const { kind, name, labels, mounts } = pod;
+  const { kind, labels, mounts } = pod;
   const { agents } = around;
   const volumes: readonly Mount[] = [...fixedMounts(pod, around), ...mounts];
   const digest = createHash("sha256").update(stringify(pod.configuration)).digest("hex").slice(0, 16);
@@ -133,7 +134,7 @@ export function daemonSet(pod: AgentPod, around: Surroundings): DaemonSet {
                 readOnlyRootFilesystem: true,
                 capabilities: { drop: ["ALL"], add: [...pod.capabilities].sort() },
               },
-              volumeMounts: volumes.map(({ source: _, ...mount }) => mount),
+              volumeMounts: volumes.map(({ source: _source, ...mount }) => mount),
             },
           ],
           volumes: volumes.map(({ name: volume, source }) => ({ name: volume, ...source })),

@@ -3,7 +3,7 @@ import { mostWorst, type WorstNode } from "#domain/custom-resource.ts";
 import type { RelaySegment } from "#domain/relay-rule-status.ts";
 import type { Layout, PlacedPath, Refusal } from "../controllers/relayrule/lay-out.ts";
 import type { PathLedger } from "./path-ledger.ts";
-import type { RelayState, RuleTally } from "./relay-book.ts";
+import { type RelayState, type RuleTally, sumsOf } from "./relay-book.ts";
 import { about, exact, listed } from "./words.ts";
 
 export interface RuleView {
@@ -54,12 +54,8 @@ export function hopsOf(layout: Layout, view: RuleView): HopSum[] {
       return { node, reporting, tally: state?.rules.get(rule.id), clockOff: state?.clockOffMs !== undefined };
     });
     const add = (pick: (tally: RuleTally) => number): number => rules.reduce((all, { tally }) => all + (tally ? pick(tally) : 0), 0); // biome-ignore format: one row
-    const sums = (pick: (tally: RuleTally) => Readonly<Partial<Record<string, number>>>): Record<string, number> => {
-      const all: Record<string, number> = {};
-      for (const { tally } of rules)
-        for (const [reason, count = 0] of Object.entries(tally ? pick(tally) : {})) all[reason] = (all[reason] ?? 0) + count; // biome-ignore format: one row
-      return all;
-    };
+    const sums = (pick: (tally: RuleTally) => Readonly<Partial<Record<string, number>>>): Record<string, number> =>
+      sumsOf(rules.flatMap(({ tally }) => (tally ? [pick(tally)] : [])));
     const outputs = placed[0]?.rule.to ?? [];
     const wire = outputs.filter(({ tunnel }) => !tunnel).length;
     const tunnelled = layout.paths.filter(({ from }) => from.hop === name).reduce((all, { path }) => all + (view.path(path)?.sentTotal ?? 0), 0); // biome-ignore format: one row

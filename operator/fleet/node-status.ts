@@ -7,7 +7,7 @@ import type { Holding } from "./rule-status.ts";
 import type { SensorState } from "./sensor-book.ts";
 import { clockText } from "./pool-status.ts";
 import { listed } from "./words.ts";
-import { total } from "./relay-book.ts";
+import { sumsOf, total } from "./relay-book.ts";
 
 export interface NodeView {
   readonly info: { readonly kernelVersion: string; readonly architecture: string; readonly osImage?: string } | undefined;
@@ -115,9 +115,9 @@ function ruleRow(placed: NodeView["rules"][number], { relay, lost, rules }: Node
       why: first.why.slice(0, 512),
       received: sum((one) => one.matched + total(one.refused)),
       matched: sum(({ matched }) => matched),
-      refused: first.refused as Record<string, number>,
+      refused: sumsOf(tallies.map(({ refused }) => refused)),
       sent: sum(({ sent }) => sent),
-      dropped: first.dropped as Record<string, number>,
+      dropped: sumsOf(tallies.map(({ dropped }) => dropped)),
       lost: same.reduce((all, one) => all + lost(one), 0),
       ...(first.last === null || relay?.clockOffMs !== undefined ? {} : { lastPacket: seconds(first.last) }),
     },

@@ -125,3 +125,10 @@ function tallyOf(row: RuleRow, before: RuleTally | undefined, now: number): Rule
 
 export const total = (counts: Readonly<Partial<Record<string, number>>>): number =>
   Object.values(counts).reduce<number>((sum, count) => sum + (count ?? 0), 0);
+
+export function sumsOf(all: Iterable<Readonly<Partial<Record<string, number>>>>): Record<string, number> {
+  const sums: Record<string, number> = {};
+  for (const counts of all)
+    for (const [reason, count = 0] of Object.entries(counts)) sums[reason] = (sums[reason] ?? 0) + count;
+  return sums;
+}

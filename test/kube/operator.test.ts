@@ -134,6 +134,7 @@ test("objects become DaemonSets, labels, FleetNodes and plans, receivers before 
   expect(await get("daemonsets", "-n", "tapline", "-o", "name")).toBe("daemonset.apps/tapline-relay\ndaemonset.apps/tapline-sensor-first"); // biome-ignore format: one row
   expect(await get("fleetnodes", "-o", "name")).toContain("fleetnode.tapline.dev/core-1.example");
   await until("the younger pool is refused", "sensorpool", "second", "Accepted", /^False eth1 on edge-1 is watched by the older pool first already: second and first cannot both/); // biome-ignore format: one call
+  await eventually("an event tells it", 10, async () => (await get("events", "--field-selector", "involvedObject.kind=SensorPool", "-o", "name")) !== ""); // biome-ignore format: one call
   await until("the node runs it", "fleetnode", "edge-1", "Programmed", /^True plan \d+ runs/);
 
   // A tenth is lost on the way to edge-2.

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { parseAddress } from "#domain/ip-address.ts";
 import { mostOutputs } from "#domain/relay-fields.ts";
 import { type RelayRule as NodeRule, relayRule } from "#domain/relay-rule.ts";
-import type { RelayHop, RelayHopOutput } from "#domain/relay-rule-object.ts";
+import type { RelayHop, RelayHopInput, RelayHopOutput } from "#domain/relay-rule-object.ts";
 import { type NodeFacts, selects } from "../nodes.ts";
 import type { Paths } from "./paths.ts";
 import type { RuleObject } from "./rule-object.ts";
@@ -120,7 +120,7 @@ export function layOut(object: RuleObject, nodes: ReadonlyMap<string, NodeFacts>
 /** From an input to where a packet is; text names it for ever, since its paths' numbers are made of it. */
 interface Way {
   readonly text: string;
-  readonly protocol: "UDP" | "ESP";
+  readonly protocol: RelayHopInput["protocol"];
 }
 
 /** A relay refuses a whole plan for one bad rule, so none may come into it. */
@@ -206,7 +206,10 @@ const ruleId = (rule: string, hop: string, path?: number): string =>
 const short = (name: string): string =>
   name.length <= 40 ? name : `${name.slice(0, 31)}-${createHash("sha256").update(name).digest("hex").slice(0, 8)}`;
 
-const wireOutput = ({ hop: _, ...output }: RelayHopOutput): NodeRule["to"][number] => output;
+function wireOutput(output: RelayHopOutput): NodeRule["to"][number] {
+  const { hop: _hop, ...wire } = output;
+  return wire;
+}
 
 function nodeRule(
   { spec }: RuleObject,

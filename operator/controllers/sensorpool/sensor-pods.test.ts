@@ -42,7 +42,7 @@ test("nobody is privileged, and capabilities and folders are those that the spec
   const granted = (spec: object): unknown => {
     const { containers: [one], volumes } = podOf(sensorPods(pool("edge", spec), ports, around).daemonSet); // biome-ignore format: one row
     expect(one?.securityContext).toMatchObject({ privileged: false, allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ["ALL"] } }); // biome-ignore format: one row
-    const { capabilities: { add } } = one?.securityContext as { capabilities: { add: string[] } }; // biome-ignore format: one row
+    const { add } = (one as unknown as { securityContext: { capabilities: { add: string[] } } }).securityContext.capabilities; // biome-ignore format: one row
     return [add.join(" "), volumes.flatMap(({ hostPath }) => hostPath?.path ?? [])];
   };
   const store = "/var/lib/tapline/pools/edge";

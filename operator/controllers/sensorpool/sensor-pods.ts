@@ -117,9 +117,11 @@ function resources({ budget, capture }: SensorPoolSpec): object {
 function placement({ nodes: { selector } }: SensorPoolSpec): Pick<AgentPod, "nodeSelector" | "affinity"> {
   if (selector === undefined) return {};
   const { matchLabels = {}, matchExpressions = [] } = selector;
-  const terms = [
-    ...matchExpressions.map(({ key, operator, values }) => ({ key, operator, ...(values === undefined ? {} : { values }) })), // biome-ignore format: one field
-  ];
+  const terms = matchExpressions.map(({ key, operator, values }) => ({
+    key,
+    operator,
+    ...(values === undefined ? {} : { values }),
+  }));
   return {
     ...(Object.keys(matchLabels).length === 0 ? {} : { nodeSelector: matchLabels }),
     ...(terms.length === 0
