@@ -107,6 +107,7 @@ async function start(cluster: Instance, wanted: Wanted, say: Say, signal: AbortS
   daemons.push(...nodes.map((node, index) => startContainerd(cluster, node, index + 1)));
   const wait: Wait = { cluster, seconds: 60, daemons, signal };
   const images = takeIn(nodes, wait);
+  images.catch(() => undefined); // awaited below; until then it must not count as unhandled
 
   say("waiting for the apiserver");
   await until("an answer of the apiserver", async () => (await ask(cluster, "/readyz")) !== undefined, wait);
