@@ -100,8 +100,12 @@ export function issueTexts(issue: Issue, fields: FieldSchema): IssueText[] {
 }
 
 /** interfaces[1].exclude */
+/** In quotes, where a person would not see where it begins and ends. */
+const keyText = (key: string): string => (/^\S+$/.test(key) ? key : JSON.stringify(key));
 const pathText = (path: readonly PropertyKey[]): string =>
-  path.map((key, i) => (typeof key === "number" ? `[${key}]` : `${i === 0 ? "" : "."}${String(key)}`)).join("");
+  path
+    .map((key, i) => (typeof key === "number" ? `[${key}]` : `${i === 0 ? "" : "."}${keyText(String(key))}`))
+    .join("");
 
 /** "path: what is wrong"; without a path for the whole. */
 export const issueLine = ({ path, key, text }: IssueText): string =>

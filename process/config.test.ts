@@ -129,6 +129,7 @@ test.each([
     ["2:18: capture.ring.block_kib: there is no such key; did you mean blockKiB?"],
   ],
   [`${least}metrics: {colour: red}\n`, ["2:11: metrics.colour: there is no such key; known here: host, port"]],
+  [`${least}metrics: {"\\t": red}\n`, ['2:11: metrics."\\t": there is no such key; known here: host, port']],
   [
     `${least}pinning: {policy: niclocal}\n`,
     ['2:19: pinning.policy: must be None, NicLocal or Explicit; it is the text "niclocal"; did you mean NicLocal?'],
