@@ -163,6 +163,7 @@ export const operatorMetrics = {
   tapline_operator_applies_total: counter("Objects to be applied by what came of it", "resource", "outcome"),
   tapline_operator_events_total: counter("Events for Kubernetes by what became of them", "outcome"),
   tapline_operator_finalizers_total: counter("Objects let go, in order or overdue", "outcome"),
+  tapline_operator_reports_refused_total: counter("Reports of agents that are not believed, by why", "reason"),
   tapline_operator_leader: gauge("1 while this process leads"),
   tapline_operator_lease_attempts_total: counter("Attempts to take or renew the lease", "result"),
 } as const satisfies TypedMetrics; // biome-ignore format: a table

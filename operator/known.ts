@@ -38,8 +38,6 @@ export class Known {
   nodes: ReadonlyMap<string, NodeFacts> = new Map();
   refusedPools: ReadonlyMap<string, PoolRefusal> = new Map();
   ports: ReadonlyMap<string, PoolPorts> = new Map();
-  /** pool → why its pods cannot be made */
-  readonly podProblems = new Map<string, string>();
 
   constructor(stores: Stores, namespace: string, planner: Planner, listener: FleetListener) {
     this.#stores = stores;

@@ -42,6 +42,7 @@ const finalizerMs = 60_000;
 const stepMs = 500;
 const statusMs = 1000;
 const placeMs = 2000;
+const refusedMs = 10_000;
 
 export async function lead(options: LeadOptions, signal: AbortSignal): Promise<void> {
   const { config, client, events, metrics, logs } = options;
@@ -132,6 +133,13 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
       await planner.tick(signal);
     }),
     every(statusMs, signal, log, "failed to look at statuses", () => statuses.look(now(), wallClock(), signal)),
+    every(refusedMs, signal, log, "failed to tell of reports", async () => {
+      listener.forgetStrangers();
+      for (const { reason, reports, nodes: from } of listener.refusals.news()) {
+        metrics.add("tapline_operator_reports_refused_total", { reason }, reports);
+        log.warning("did not believe reports", { reason, reports, nodes: from.slice(0, 3) });
+      }
+    }),
     every(placeMs, signal, log, "failed to place relays", async () => {
       await placing.fleetNodes(signal);
       await placing.relays(signal);

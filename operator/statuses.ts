@@ -99,7 +99,6 @@ export class Statuses {
         refusal: refusedPools.get(pool.name),
         nodes: poolNodes(pool, nodes.values()),
         ready: live?.status?.numberReady ?? 0,
-        podProblem: this.#known.podProblems.get(pool.name),
         ports: ports.get(pool.name),
         sensor: (node) => listener.sensors.get(pool.name, node),
         now,

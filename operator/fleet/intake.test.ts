@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { reportSubject, relayReportSubject } from "#domain/subjects.ts";
 import { Heard } from "./heard.ts";
 import { type Intake, takeReport } from "./intake.ts";
+import { relayReport, sensorReport } from "./made-reports.ts";
 import { changeOf } from "./meaning.ts";
 import { Refusals } from "./refusals.ts";
 import { WriteGate } from "./write-gate.ts";
@@ -13,9 +14,6 @@ const at = Date.parse("2026-11-21T10:00:00Z");
 const intake: Intake = { fleet: "prod", knowsNode: (node) => node === "node-1.example", knowsPool: (pool) => pool === "edge", now: () => at }; // biome-ignore format: one row
 const relay = { fleet: "prod", node: "node-1.example" };
 const sensor = { ...relay, pool: "edge" };
-const head = { v: 1, version: "1", run: "r", time: "2026-11-21T10:00:00.000000000Z", started: "2026-11-21T09:00:00.000000000Z", sequence: 1, interval_ms: 1000, conditions: [] }; // biome-ignore format: one row
-const relayReport = { ...head, ...relay, plan: { generation: 0, digest: null, state: "none" }, engines: [], pinned: true, interfaces: [], totals: { rules: 0, active: 0, partial: 0, waiting: 0, matched: 0, wanted: 0, sent: 0, sent_bytes: 0, refused: {}, dropped: {}, packets_per_second: 0, bits_per_second: 0 }, rules: [], rules_untold: 0, hops: [], workers: [], bus: { unsent_reports: 0, reconnects: 0 } }; // biome-ignore format: one object
-const sensorReport = { ...head, ...sensor, interfaces: [], softnet: { processed: 0, dropped: 0, time_squeeze: 0, flow_limit: 0, cpus: [] }, protocols: [], flows: { live: 0, total: 0, cap_evictions: 0 }, lost: 0, gaps: 0, suspect_gaps: 0, rung: "none", clock: { steps: 0, step_seconds: 0 }, blinds_dropped: 0, store: { state: "writing", waiting_bytes: 0, dropped: 0, bytes: 0 }, bus: { accepted: 0, acknowledged: 0, waiting: 0, overflowed: 0, untold: 0, unsent_reports: 0, reconnects: 0 } }; // biome-ignore format: one object
 const bytes = (value: unknown): Uint8Array => Buffer.from(typeof value === "string" ? value : JSON.stringify(value));
 const take = (subject: string, value: unknown) => takeReport(subject, bytes(value), intake);
 const hop = { path: 7, rule: "a", peers: [], streams: 1, unique: 1, lost: 0, pending: 0, duplicate: 0, reordered: 0, late: 0, latency_us: { p50: 1, p99: 1, buckets: [] } }; // biome-ignore format: one row

@@ -29,6 +29,13 @@ export class FleetListener {
       session.subscribe(subject, { callback: (error, message) => error || this.hear(message.subject, message.data) });
   }
 
+  /** To be called now and then: books are kept of nodes and pools that are there. */
+  forgetStrangers(): void {
+    const { knowsNode, knowsPool } = this.#options;
+    this.relays.forgetBut(knowsNode);
+    this.sensors.forgetBut(knowsPool, knowsNode);
+  }
+
   hear(subject: string, data: Uint8Array): void {
     const { monotonic, now } = this.#options;
     const taken = takeReport(subject, data, this.#options);

@@ -15,9 +15,8 @@ export interface PoolView {
   readonly refusal: { readonly reason: string; readonly message: string } | undefined;
   /** nodes that shall have a sensor, sorted */
   readonly nodes: readonly string[];
-  /** pods of the DaemonSet that are ready, and why one cannot be made */
+  /** pods of the DaemonSet that are ready */
   readonly ready: number;
-  readonly podProblem?: string | undefined;
   readonly ports: SensorPoolStatus["ports"];
   readonly sensor: (node: string) => SensorState | undefined;
   /** monotonic, ms */
@@ -77,10 +76,9 @@ export function poolVerdict(view: PoolView): PoolVerdict {
   };
 }
 
-function readyVerdict({ nodes, ready, podProblem, refusal }: PoolView, silent: readonly string[]): Verdict {
+function readyVerdict({ nodes, ready, refusal }: PoolView, silent: readonly string[]): Verdict {
   if (refusal) return { status: "False", reason: "NotAccepted", message: refusal.message };
   if (nodes.length === 0) return { status: "False", reason: "NoNodes", message: "no node is selected: kubectl get nodes --show-labels" }; // biome-ignore format: one row
-  if (podProblem !== undefined) return { status: "False", reason: "PodsRefused", message: podProblem };
   if (ready < nodes.length) return { status: "False", reason: "SensorsStarting", message: `${ready} of ${nodes.length} sensors are ready` }; // biome-ignore format: one row
   if (silent.length > 0)
     return { status: "False", reason: "NotReporting", message: `not reporting: ${listed(silent)}` };

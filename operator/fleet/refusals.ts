@@ -14,6 +14,7 @@ export interface RefusedRow {
 
 export class Refusals {
   readonly #counts = new Map<ReportRefusal, { reports: number; nodes: Map<string, string> }>();
+  readonly #told = new Map<ReportRefusal, number>();
 
   add({ refused, node = "?", detail }: Refused): void {
     const row = this.#counts.get(refused) ?? { reports: 0, nodes: new Map<string, string>() };
@@ -26,8 +27,13 @@ export class Refusals {
     if (row.nodes.size > mostNamed && oldest !== undefined) row.nodes.delete(oldest);
   }
 
-  count(reason: ReportRefusal): number {
-    return this.#counts.get(reason)?.reports ?? 0;
+  /** What came since the last call; its reports are those alone. */
+  news(): RefusedRow[] {
+    return this.rows().flatMap((row) => {
+      const reports = row.reports - (this.#told.get(row.reason) ?? 0);
+      this.#told.set(row.reason, row.reports);
+      return reports === 0 ? [] : [{ ...row, reports }];
+    });
   }
 
   /** In the order of the list of reasons; those of 0 are left out. */

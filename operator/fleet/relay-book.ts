@@ -66,8 +66,9 @@ export class RelayBook {
     }
   }
 
-  forget(node: string): void {
-    this.#nodes.delete(node);
+  /** Nodes that are no more. */
+  forgetBut(knows: (node: string) => boolean): void {
+    for (const node of this.#nodes.keys()) if (!knows(node)) this.#nodes.delete(node);
   }
 
   /** `now` monotonic, `wall` since 1970; both ms. False when a later report was here before. */

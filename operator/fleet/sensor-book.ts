@@ -34,22 +34,24 @@ export interface SensorState {
 /** A node has so many interfaces that are told one by one; the rest are summed. */
 const mostInterfaces = 64;
 
-const keyOf = (pool: string, node: string): string => `${pool}\n${node}`;
-
 export class SensorBook {
-  readonly #sensors = new Map<string, SensorState>();
+  /** by pool, then node */
+  readonly #pools = new Map<string, Map<string, SensorState>>();
 
   get(pool: string, node: string): SensorState | undefined {
-    return this.#sensors.get(keyOf(pool, node));
+    return this.#pools.get(pool)?.get(node);
   }
-  forget(pool: string, node: string): void {
-    this.#sensors.delete(keyOf(pool, node));
+  /** Pools and nodes that are no more. */
+  forgetBut(knowsPool: (pool: string) => boolean, knowsNode: (node: string) => boolean): void {
+    for (const [pool, nodes] of this.#pools) {
+      for (const node of nodes.keys()) if (!knowsNode(node)) nodes.delete(node);
+      if (!knowsPool(pool)) this.#pools.delete(pool);
+    }
   }
 
   /** `now` monotonic, `wall` since 1970; both ms. False when a later report was here before. */
   hear(report: SensorReport, clockOffMs: number, now: number, wall: number): boolean {
-    const key = keyOf(report.pool, report.node);
-    const before = this.#sensors.get(key);
+    const before = this.get(report.pool, report.node);
     const heard = before?.heard ?? new Heard();
     if (!heard.hear(report, now)) return false;
     const { version, run, started, rung, conditions, interfaces } = report;
@@ -66,26 +68,30 @@ export class SensorBook {
     const ringDrops = sum((one) => one.ring_drops);
     const same = before?.head.run === run;
     const residue = residueOf(interfaces, same ? before.seen : new Map());
-    this.#sensors.set(key, {
-      heard,
-      head: { version, run, started, rung, conditions: conditions.slice(0, 32) },
-      at: wall,
-      clockOffMs: Math.abs(clockOffMs) > clockToleranceMs ? clockOffMs : undefined,
-      packets: sum((one) => one.seen),
-      bytes: sum((one) => one.bytes),
-      pps: sum((one) => one.packets_per_second),
-      bps: sum((one) => one.bits_per_second),
-      drops,
-      ringDrops,
-      lost: report.lost,
-      suspect: report.suspect_gaps,
-      flows: report.flows.live,
-      interfaces: interfaces.slice(0, mostInterfaces).map(({ interface: name, state, problem }) => ({ interface: name, state, problem })), // biome-ignore format: one row
-      residue,
-      residueFor: residue === undefined ? 0 : (before?.residueFor ?? 0) + 1,
-      droppedAt: same && ringDrops > before.ringDrops ? now : (before?.droppedAt ?? -Infinity),
-      seen: new Map(interfaces.slice(0, mostInterfaces).map((one) => [one.interface, one.seen])),
-    });
+    const nodes = this.#pools.get(report.pool) ?? new Map<string, SensorState>();
+    this.#pools.set(
+      report.pool,
+      nodes.set(report.node, {
+        heard,
+        head: { version, run, started, rung, conditions: conditions.slice(0, 32) },
+        at: wall,
+        clockOffMs: Math.abs(clockOffMs) > clockToleranceMs ? clockOffMs : undefined,
+        packets: sum((one) => one.seen),
+        bytes: sum((one) => one.bytes),
+        pps: sum((one) => one.packets_per_second),
+        bps: sum((one) => one.bits_per_second),
+        drops,
+        ringDrops,
+        lost: report.lost,
+        suspect: report.suspect_gaps,
+        flows: report.flows.live,
+        interfaces: interfaces.slice(0, mostInterfaces).map(({ interface: name, state, problem }) => ({ interface: name, state, problem })), // biome-ignore format: one row
+        residue,
+        residueFor: residue === undefined ? 0 : (before?.residueFor ?? 0) + 1,
+        droppedAt: same && ringDrops > before.ringDrops ? now : (before?.droppedAt ?? -Infinity),
+        seen: new Map(interfaces.slice(0, mostInterfaces).map((one) => [one.interface, one.seen])),
+      }),
+    );
     return true;
   }
 }
