@@ -151,7 +151,8 @@ describe("beside another one, of the older Kubernetes", () => {
 });
 
 describe("its nodes", () => {
-  const kubectl = (): Kubectl => new Kubectl(join(binFolder(one), "kubectl"), kubeconfigPath(one));
+  const kubectl = (): Kubectl =>
+    new Kubectl(join(binFolder(one), "kubectl"), kubeconfigPath(one), { cache: join(one.folder, "kubectl") });
   const isReady = async (name: string): Promise<boolean> =>
     (await askNodes(one)).find((node) => node.name === name)?.ready ?? false;
   const becomes = (name: string, ready: boolean, within: number): Promise<boolean> =>

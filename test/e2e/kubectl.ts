@@ -41,23 +41,32 @@ export interface Manifest {
   readonly [key: string]: unknown;
 }
 
+interface KubectlOptions {
+  readonly namespace?: string;
+  readonly cache?: string;
+}
+
 export class Kubectl {
   readonly #program: string;
   readonly #kubeconfig: string;
+  readonly #cache: string | undefined;
   readonly namespace: string;
 
-  constructor(program: string, kubeconfig: string, namespace = "default") {
+  /** `cache`: a folder for what it remembers of a cluster that lives shortly; the next one on the same port must not meet it. */
+  constructor(program: string, kubeconfig: string, { namespace = "default", cache }: KubectlOptions = {}) {
     this.#program = program;
     this.#kubeconfig = kubeconfig;
     this.namespace = namespace;
+    this.#cache = cache;
   }
 
   in(namespace: string): Kubectl {
-    return new Kubectl(this.#program, this.#kubeconfig, namespace);
+    return new Kubectl(this.#program, this.#kubeconfig, { namespace, ...(this.#cache && { cache: this.#cache }) });
   }
 
   words(args: readonly string[]): [string, string[]] {
-    return [this.#program, ["--kubeconfig", this.#kubeconfig, "--namespace", this.namespace, ...args]];
+    const cache = this.#cache === undefined ? [] : ["--cache-dir", this.#cache];
+    return [this.#program, ["--kubeconfig", this.#kubeconfig, ...cache, "--namespace", this.namespace, ...args]];
   }
 
   /** Also when it fails: for what is to be refused. */

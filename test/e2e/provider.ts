@@ -61,7 +61,9 @@ async function local(): Promise<Provided> {
   try {
     const image = await projectImage(tell, signal);
     await loadEverywhere(cluster, await archive(image, signal), signal);
-    const kubectl = new Kubectl(join(binFolder(cluster), "kubectl"), kubeconfigPath(cluster));
+    const kubectl = new Kubectl(join(binFolder(cluster), "kubectl"), kubeconfigPath(cluster), {
+      cache: join(cluster.folder, "kubectl"),
+    });
     return { kubectl, image, end: async () => (wasUp ? undefined : down(cluster)) };
   } catch (error) {
     if (!wasUp) await down(cluster);

@@ -61,7 +61,7 @@ export class ApiserverAlone implements AsyncDisposable {
     return join(this.folder, "kubeconfig");
   }
   get kubectl(): Kubectl {
-    return new Kubectl(join(this.folder, "bin", "kubectl"), this.kubeconfig);
+    return new Kubectl(join(this.folder, "bin", "kubectl"), this.kubeconfig, { cache: join(this.folder, "kubectl") });
   }
   /** ca.crt, admin.crt, admin.key, … */
   pem(file: string): string {

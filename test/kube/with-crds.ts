@@ -16,9 +16,10 @@ export async function startWithCrds(options: ApiserverOptions = {}): Promise<Api
 export async function known({ kubectl }: ApiserverAlone): Promise<void> {
   await kubectl.run("wait", "--for=condition=Established", "crd", "--all");
   const kinds = ["api-resources", "--api-group=tapline.dev", "--cached=false", "-o", "name"];
-  await eventually(
-    "the kinds are known",
-    20,
-    async () => (await kubectl.run(...kinds)).trim().split("\n").length === 3,
-  );
+  await eventually("the kinds are known", 20, async () => {
+    const names = (await kubectl.run(...kinds)).trim().split("\n");
+    // Their fields are known a moment later still.
+    for (const name of names) await kubectl.run("explain", name);
+    return names.length === 3;
+  });
 }
