@@ -342,7 +342,7 @@ function settle(command: Command): Command {
 /** `done` receives the exit code of the command that ran. */
 export function commands(done: Done): Command {
   const program = new Command("tapline")
-    .description("Shows where packets get lost.")
+    .description("Shows where packets get lost, and carries multicast where Kubernetes cannot.")
     .version(version())
     .addCommand(analyzeCommand(done))
     .addCommand(serveCommand(done))
