@@ -14,7 +14,7 @@ import {
   samePorts,
   whatever,
 } from "./agent-config.ts";
-import { duration, path } from "./config-values.ts";
+import { cpuList, duration, path } from "./config-values.ts";
 import { mostRules } from "./relay-rule.ts";
 
 /** A UNIX socket's address holds so much, with its zero. */
@@ -55,6 +55,9 @@ const engines = z.strictObject({
     .max(3)
     .default(["XDP", "TC", "AFPacket"])
     .meta({ form: "list of XDP, TC, AFPacket", description: "what may carry packets" }),
+  workerCpus: cpuList
+    .optional()
+    .describe("CPUs for AFPacket's workers, one for each in turn; absent: where the kernel puts them"),
 });
 
 const nats = natsSection("relay", {

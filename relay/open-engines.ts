@@ -7,6 +7,7 @@ import type { EngineRow } from "#domain/relay-report.ts";
 import { mostRules } from "#domain/relay-rule.ts";
 import type { RelayEngine } from "#domain/vocabulary.ts";
 import { heldCapabilities } from "#host/capabilities.ts";
+import { parseCpuList } from "#host/cpu-list.ts";
 import { type KernelRelay, openKernelRelay, type RelayFigures, type RelayPlan } from "#native/relay.ts";
 import { workerProgram } from "#native/relay-worker.ts";
 import type { Log } from "#process/log.ts";
@@ -71,6 +72,16 @@ function workersMissing({ engines: { allow } }: RelayConfig): string | undefined
   return heldCapabilities().has("CAP_NET_RAW") ? undefined : "relaying in user space needs CAP_NET_RAW";
 }
 
+/** A worker that is started again finds its CPU again. */
+function inTurn(list: string | undefined): (ifindex: number) => number | undefined {
+  const cpus = parseCpuList(list ?? "") ?? [];
+  const places = new Map<number, number | undefined>();
+  return (ifindex) => {
+    if (!places.has(ifindex)) places.set(ifindex, cpus[places.size % cpus.length]);
+    return places.get(ifindex);
+  };
+}
+
 export function openEngines(config: RelayConfig, log: Log): OpenEngines {
   const kernel = openKernel(config, log);
   const missing = workersMissing(config);
@@ -81,7 +92,7 @@ export function openEngines(config: RelayConfig, log: Log): OpenEngines {
           maxRules: mostRules,
           maxOutputs: config.engines.maxOutputs,
           orphanAfterMs: config.engines.orphanAfter / 1e6,
-          cpuOf: () => undefined,
+          cpuOf: inTurn(config.engines.workerCpus),
           log,
           now: () => performance.now(),
         })

@@ -1,7 +1,7 @@
 // The relay's agent on a real wire: what was sent is in its rows, its report, its metrics, its log and its API; plans come over a real NATS; and it lives through what
 // happens to agents.
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "nats";
@@ -232,6 +232,31 @@ describe("a relay", { timeout: 120_000 }, () => {
     expect(/prog\/xdp id (\d+)/.exec(shown())?.[1]).toBe(before);
     await agent.end("SIGTERM");
   }); // biome-ignore format: a story
+
+  test("workers run on the CPUs that they are given, one each in turn, and find theirs again", async () => {
+    using rig = new RelayRig({ hops: 1 });
+    const agent = await RelayAgent.start(rig, "b", scratch.path, signal, {
+      more: { engines: { allow: ["AFPacket"], workerCpus: "0-1" } },
+    });
+    const back = rule({ id: "back", from: { interface: "b1", group: "239.9.9.9", port }, to: [{ interface: "b0" }] });
+    await agent.load([rule(), back], signal);
+    const workers = async (): Promise<{ pid: number; restarts: number }[]> =>
+      ((await agent.ask({ do: "workers" })) as { workers: { pid: number; restarts: number }[] }).workers;
+    /** Of the thread that carries packets, which is beside the main one, once it is there. */
+    const cpu = (pid: number): string | undefined => {
+      const tasks = `/proc/${pid}/task`;
+      const thread = existsSync(tasks) ? readdirSync(tasks).find((one) => Number(one) !== pid) : undefined;
+      if (thread === undefined) return undefined;
+      return /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync(`${tasks}/${thread}/status`, "utf8"))?.[1];
+    };
+    const places = async (): Promise<string> => (await workers()).map(({ pid }) => cpu(pid)).join();
+    await until("each has its CPU", async () => /^(0,1|1,0)$/.test(await places()));
+    const before = await places();
+    process.kill((await workers())[0]?.pid ?? 0, "SIGKILL");
+    await until("it is started again", async () => (await workers())[0]?.restarts === 1);
+    await until("on its CPU", async () => (await places()) === before);
+    await agent.end("SIGTERM");
+  });
 
   test("--uninstall leaves no program, pin, worker or membership; while it runs it is refused", async () => {
     using rig = new RelayRig({ hops: 1 });
