@@ -80,7 +80,7 @@ export const openForWriting = (
       db.pragma("wal_autocheckpoint = 16384");
       if (unending) {
         db.pragma(`wal_autocheckpoint = ${unendingWal.checkpointBytes / 4096}`);
-        db.pragma("cache_size = -4096"); // its process has a memory budget
+        db.pragma("cache_size = -2048"); // its process has a memory budget; in a run of months it fills up, whatever is written
         db.pragma(`journal_size_limit = ${unendingWal.keptBytes}`);
       }
       if (version < schemaVersion) migrate(db);
