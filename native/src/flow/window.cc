@@ -18,9 +18,9 @@ unsigned Window::find(const Sequence& s, int64_t v) noexcept {
 }
 
 uint64_t Window::pending(const Sequence& s) const noexcept {
-  const Run* runs = memory_.runs.at(s.runs);
+  const Run* all = memory_.runs.at(s.runs);
   uint64_t sum = 0;
-  for (unsigned i = 0; i < s.run_count; i++) sum += runs[i].length - runs[i].lost;
+  for (unsigned i = 0; i < s.run_count; i++) sum += all[i].length - all[i].lost;
   return sum;
 }
 
