@@ -103,6 +103,21 @@ TEST_CASE("a number unseen for settle is lost, confirmed then, and late when it 
   CHECK(flow.gaps == std::vector<NaiveGap>{{2, 3, 5, 5 + kSettle, false}});
 }
 
+TEST_CASE("a number is lost after settle to the nanosecond, whenever it was noticed") {
+  constexpr int64_t kStep = int64_t{1} << Sequence::kStep;
+  for (const int64_t start : {int64_t{0}, int64_t{1}, kStep - 1, kStep, int64_t{1'700'000'000'123'456'789}}) {
+    FlowFrom flow(1);
+    flow.wait(start);
+    flow.see(3);
+    flow.wait(kSettle - 1);
+    flow.see(4);
+    CHECK(flow.s.lost == 0);
+    flow.wait(1);
+    flow.see(5);
+    CHECK(flow.gaps == std::vector<NaiveGap>{{2, 2, start, start + kSettle, false}});
+  }
+}
+
 TEST_CASE("a number that leaves the window unseen is lost then") {
   FlowFrom flow(1);
   flow.see(3);
