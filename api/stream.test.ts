@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import Fastify, { type FastifyInstance } from "fastify";
 import { validatorCompiler } from "fastify-type-provider-zod";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { answerProblems } from "./problem.ts";
 import { serveStream, Stream, type StreamLimits } from "./stream.ts";
 
@@ -141,6 +141,21 @@ test("listeners are limited, and one that leaves makes room", async () => {
   const second = await fetch(url);
   expect(second.status).toBe(200);
   await second.body?.cancel();
+});
+
+test("while nobody listens and nothing waits it never wakes its process", () => {
+  vi.useFakeTimers();
+  try {
+    const stream = new Stream({ flushMs: 250 });
+    stream.publish("report", 1);
+    expect(vi.getTimerCount()).toBe(0);
+    stream.findings([1]);
+    expect(vi.getTimerCount()).toBe(1);
+    vi.advanceTimersByTime(250);
+    expect(vi.getTimerCount()).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test("closing the server ends the streams", async () => {

@@ -44,14 +44,14 @@ export class Stream {
   readonly #limits: StreamLimits;
   readonly #history: Event[] = [];
   readonly #listeners = new Set<Listener>();
-  readonly #timer: NodeJS.Timeout;
+  /** Runs while somebody listens or findings wait: what nobody hears wakes no process. */
+  #timer: NodeJS.Timeout | undefined;
   #characters = 0;
   #next = 1;
   #findings: unknown[] = [];
 
   constructor(limits: Partial<StreamLimits> = {}) {
     this.#limits = { ...usual, ...limits };
-    this.#timer = setInterval(() => this.flush(), this.#limits.flushMs).unref();
   }
 
   get listeners(): number {
@@ -68,11 +68,13 @@ export class Stream {
       this.#findings.push(one);
       if (this.#findings.length >= this.#limits.batch) this.#keepFindings();
     }
+    this.#wake();
   }
 
   flush(): void {
     this.#keepFindings();
     for (const listener of this.#listeners) this.#serve(listener);
+    if (this.#listeners.size === 0) this.#rest();
   }
 
   /** Refused when too many listen already. `after`: the last event it has seen, when it comes back. */
@@ -90,12 +92,22 @@ export class Stream {
     });
     to.write("retry: 2000\n\n");
     this.#serve(listener);
+    this.#wake();
   }
 
   close(): void {
-    clearInterval(this.#timer);
     this.flush();
+    this.#rest();
     for (const { to } of this.#listeners) to.end();
+  }
+
+  #wake(): void {
+    this.#timer ??= setInterval(() => this.flush(), this.#limits.flushMs).unref();
+  }
+
+  #rest(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
   #keepFindings(): void {

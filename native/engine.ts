@@ -254,8 +254,8 @@ export interface Engine {
   setFeatures(interfaceName: string, values: Readonly<Record<string, boolean>>): void;
   /** Sends one frame over the loopback interface; opens sockets that take nothing, and closes them. */
   probe(): HostProbe;
-  /** Unmaps the program's text; what is run again is mapped again. For when starting is over (native/src/host/own_text.h). */
-  releaseText(): void;
+  /** Unmaps the program's text, what is run again is mapped again; gives freed memory back. For when starting is over (native/src/host/unused_memory.h). */
+  releaseUnused(): void;
   analyze(options: AnalyzeOptions): Analysis;
   capture(options: CaptureOptions): Capture;
   /** Calls with all interfaces, soon and after every change, until stopped; keeps the process alive as long. */

@@ -23,7 +23,7 @@ export const runOperator = ({ config, kubeconfig }: OperatorArguments): Promise<
     kind: "operator",
     config,
     schema: operatorConfig,
-    releaseText: () => 0,
+    releaseUnused: () => 0,
     start: (first, context) => startOperator(first, context, kubeconfig === undefined ? podAccess({ env: process.env, now }) : kubeconfigAccess(kubeconfig, now)), // biome-ignore format: one call
   });
 

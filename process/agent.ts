@@ -47,8 +47,8 @@ export interface AgentOptions<S extends z.ZodType<AgentConfig>> {
   /** path of its configuration */
   readonly config: string;
   readonly schema: S;
-  /** the engine's: gives back the program's text that only starting ran */
-  readonly releaseText: () => void;
+  /** the engine's: gives back the program's text that only starting ran, and what was freed */
+  readonly releaseUnused: () => void;
   readonly start: (config: z.output<S>, context: AgentContext) => Promise<RunningAgent<z.output<S>>>;
 }
 
@@ -100,7 +100,7 @@ export async function runAgent<S extends z.ZodType<AgentConfig>>(options: AgentO
       shutdown.part({ name: "profiling", close: (signal) => profiling.close(signal), deadlineMs: 1000 });
       log.warning("profiling is open to this machine", { url: profiling.url });
     }
-    leaveStartBehind(options.releaseText);
+    leaveStartBehind(options.releaseUnused);
     running = true;
     notify.ready("running");
     shutdown.onReload(() => reloads.take((next) => agent.change(next)));

@@ -9,6 +9,6 @@ export const runRelay = (config: string): Promise<never> =>
     kind: "relay",
     config,
     schema: relayConfig,
-    releaseText: () => engine().releaseText(),
+    releaseUnused: () => engine().releaseUnused(),
     start: startRelay,
   });

@@ -6,14 +6,14 @@
 //   finish the run        summary and ledger; an interrupted run keeps what was done and says that it is incomplete
 import { realpathSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { AnalysisSummary, CaptureFigures, PortCounts } from "#domain/analysis.ts";
+import type { AnalysisSummary, CaptureFigures, PortCounts, ResultBatch } from "#domain/analysis.ts";
 import type { AnalyzeOptions, CaptureOptions, Job, Progress } from "#native/engine.ts";
 import { engine } from "#native/engine.ts";
 import { StoreWriter } from "#store/writer.ts";
 import { blindRows } from "./blinds.ts";
 import { engineError } from "./engine-error.ts";
 import { liveSummary } from "./live-summary.ts";
-import { rests, takeAll, tellStoredMs } from "./take.ts";
+import { rests, takeAll } from "./take.ts";
 import { Tally } from "./tally.ts";
 
 export interface Finished {
@@ -50,7 +50,6 @@ export const analyze = (options: AnalyzeOptions, database: string, watching: Wat
 export async function watch(options: CaptureOptions, database: string, watching: Watching): Promise<Finished> {
   const started = process.hrtime.bigint();
   const job = engine().capture(options);
-  let telling: NodeJS.Timeout | undefined;
   const work: Work<CaptureFigures> = {
     job,
     source: options.ports.map((port) => port.name).join(","),
@@ -58,12 +57,11 @@ export async function watch(options: CaptureOptions, database: string, watching:
     restMs: rests.live,
     summarize: (figures) => liveSummary(figures, Number(process.hrtime.bigint() - started)),
     ports: () => job.figures()?.ledger ?? [],
-    begun: (run, startedNs, store) => {
-      job.keepLive({ database: realpathSync(database), run, startedNs });
-      telling = setInterval(() => job.stored(store.settled), tellStoredMs);
-    },
+    begun: (run, startedNs) => job.keepLive({ database: realpathSync(database), run, startedNs }),
+    // A slot of its live file is free only once it hears that the flow is stored.
+    looked: (store) => job.stored(store.settled),
   };
-  return carry(work, database, watching).finally(() => clearInterval(telling));
+  return carry(work, database, watching);
 }
 
 /** What a file's analysis and a live one differ in. */
@@ -75,11 +73,13 @@ interface Work<End> {
   readonly summarize: (end: End) => AnalysisSummary;
   /** as blind records number them */
   readonly ports: () => readonly PortCounts[];
-  readonly begun?: (run: number, startedNs: bigint, store: StoreWriter) => void;
+  readonly begun?: (run: number, startedNs: bigint) => void;
+  /** after each look at what the engine has */
+  readonly looked?: (store: StoreWriter) => void;
 }
 
 async function carry<End>(
-  { job, source, options, restMs, summarize, ports, begun }: Work<End>,
+  { job, source, options, restMs, summarize, ports, begun, looked }: Work<End>,
   database: string,
   watching: Watching,
 ): Promise<Finished> {
@@ -97,12 +97,13 @@ async function carry<End>(
     try {
       const startedNs = BigInt(Date.now()) * 1_000_000n;
       const number = await store.beginRun({ source, options, startedNs });
-      begun?.(number, startedNs, store);
-      const end = await takeAll(job, restMs, async (batch) => {
+      begun?.(number, startedNs);
+      const take = async (batch: ResultBatch): Promise<void> => {
         if (batch.kind === "blinds") return store.blind(blindRows(batch.records, ports()));
         if (batch.kind === "flows") tally.add(batch.records);
         await store.write(batch);
-      });
+      };
+      const end = await takeAll(job, restMs, take, () => looked?.(store));
       const summary = summarize(end);
       await store.finishRun(summary);
       await store.close();

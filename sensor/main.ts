@@ -14,6 +14,6 @@ export const runSensor = ({ config, require }: SensorArguments): Promise<never> 
     kind: "sensor",
     config,
     schema: sensorConfig,
-    releaseText: () => engine().releaseText(),
+    releaseUnused: () => engine().releaseUnused(),
     start: (first, context) => startSensor(first, { ...context, require }),
   });

@@ -36,7 +36,7 @@ import { sum } from "./report.ts";
 import { Results } from "./results.ts";
 import { configured, entries, flowsInMemory, pinningPolicy, ringRoom, sourceText } from "./settings.ts";
 import { SensorMetrics } from "./show-figures.ts";
-import { rests, takeAll, tellStoredMs } from "./take.ts";
+import { rests, takeAll } from "./take.ts";
 import { startCapture } from "./start-capture.ts";
 import { tell, type Hearers } from "./telling.ts";
 import { oneRingFits, Watched } from "./watched.ts";
@@ -171,8 +171,9 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
     ports: () => capture.figures()?.ledger ?? [],
   });
   capture.keepLive({ database: realpathSync(first.store.path), run, startedNs });
-  const telling = setInterval(() => capture.stored(store.settled), tellStoredMs);
-  const taking = takeAll(capture, rests.live, (batch) => results.take(batch));
+  // A slot of its live file is free only once it hears that the flow is stored.
+  const told = (): void => capture.stored(store.settled);
+  const taking = takeAll(capture, rests.live, (batch) => results.take(batch), told);
   taking.then(
     (figures) => {
       ended = figures;
@@ -190,7 +191,6 @@ export async function startSensor(first: SensorConfig, context: SensorContext): 
       watched.stop();
       capture.stop();
       await taking.catch(() => undefined); // told already
-      clearInterval(telling);
     },
   });
   shutdown.signal.throwIfAborted();

@@ -6,14 +6,12 @@ import type { Job } from "#native/engine.ts";
 /** How long to rest when the engine has nothing: far less than it takes to fill its queue. */
 export const rests = { file: 1, live: 200 } as const;
 
-/** How often a live engine hears what is stored: a slot of its live file is free only then. */
-export const tellStoredMs = 500;
-
-/** Hands every batch to `carry` until the engine is done and nothing is left. */
+/** Hands every batch to `carry` until the engine is done and nothing is left. After each look `looked` is called. */
 export async function takeAll<Summary>(
   analysis: Job<Summary>,
   restMs: number,
   carry: (batch: ResultBatch) => Promise<void> | void,
+  looked: () => void = () => undefined,
 ): Promise<Summary> {
   const over = new AbortController();
   const done = analysis.done.finally(() => over.abort());
@@ -21,6 +19,7 @@ export async function takeAll<Summary>(
   for (;;) {
     const nothingMore = over.signal.aborted; // looked at before taking: what was put in last is still taken
     const batch = analysis.take();
+    looked();
     if (batch !== null) await carry(batch);
     else if (nothingMore) return done;
     else await sleep(restMs, undefined, { signal: over.signal }).catch(() => undefined);

@@ -11,7 +11,7 @@
 namespace {
 using namespace tapline;
 
-constexpr int64_t kSettle = 100;
+constexpr int64_t kSettle = 1'000'000;  ///< a few steps of Sequence::oldest
 constexpr size_t kPackets = 400;
 
 #define REQUIRE(condition)                                                                   \
@@ -45,25 +45,27 @@ class Gaps final : public GapSink {
   }
 };
 
-/// One window, its flow, and the pool it may use.
+/// One window, its flow, and the memory it may use.
 struct Subject {
-  RunPool pool;
-  Window window{kSettle, pool};
+  WindowMemory memory;
+  Window window{kSettle, memory};
   Sequence s;
   int64_t hi = 0;
   uint64_t packets = 0;
   Gaps gaps;
 
-  explicit Subject(size_t limit) : pool(limit) {}
-  uint64_t unique() const { return packets - s.not_unique(); }
-  uint64_t expected() const { return s.rarely().expected_before + static_cast<uint64_t>(hi - s.base + 1); }
+  explicit Subject(size_t most_runs) : memory(most_runs, 1) {}
+  uint64_t unique() const { return packets - window.not_unique(s); }
+  uint64_t expected() const { return window.expected(s, hi); }
+  uint64_t pending() const { return window.pending(s); }
+  const Rarely& rarely() const { return window.rarely(s); }
 };
 
-/// Leaves a pool of one block of two runs and one of four.
-void starve(RunPool& pool) {
-  constexpr unsigned kBiggest = RunPool::kClasses - 1;
-  Run* kept[2] = {};
-  for (Run* block; (block = pool.take(kBiggest)) != nullptr;) {
+/// Leaves a pool of one block of one run and one of two.
+void starve(Pool<Run>& pool) {
+  constexpr unsigned kBiggest = Pool<Run>::kClasses - 1;
+  uint32_t kept[2] = {};
+  for (uint32_t block; (block = pool.take(kBiggest)) != Pool<Run>::kNone;) {
     kept[1] = kept[0];
     kept[0] = block;
   }
@@ -109,8 +111,8 @@ uint32_t next_number(Bytes& bytes, uint8_t kind, const NaiveWindow& naive) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Bytes bytes(data, size);
-  Subject rich(size_t{1} << 20), poor(1);
-  starve(poor.pool);
+  Subject rich(32'768), poor(1024);
+  starve(poor.memory.runs);
   NaiveWindow naive(kSettle);
 
   const uint8_t how = bytes.one();
@@ -153,19 +155,19 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       REQUIRE(s.base == naive.base);
       REQUIRE(s.lost >= lost_before);
       REQUIRE(subject->expected() == naive.expected());
-      REQUIRE(subject->expected() == subject->unique() + s.lost + s.pending());
-      REQUIRE(s.rarely().outliers == naive.outliers);
-      REQUIRE(s.rarely().jumps == naive.jumps);
-      REQUIRE(s.restarts == naive.restarts);
+      REQUIRE(subject->expected() == subject->unique() + s.lost + subject->pending());
+      REQUIRE(subject->rarely().outliers == naive.outliers);
+      REQUIRE(subject->rarely().jumps == naive.jumps);
+      REQUIRE(subject->rarely().restarts == naive.restarts);
       if (subject->window.settled_early() > 0) continue;
       REQUIRE(subject->unique() == naive.unique);
-      REQUIRE(s.rarely().reordered == naive.reordered);
+      REQUIRE(subject->rarely().reordered == naive.reordered);
       REQUIRE(s.lost == naive.lost);
-      REQUIRE(s.pending() == naive.pending());
-      REQUIRE(s.rarely().duplicate + s.rarely().late == naive.duplicate + naive.late);
+      REQUIRE(subject->pending() == naive.pending());
+      REQUIRE(subject->rarely().duplicate + subject->rarely().late == naive.duplicate + naive.late);
     }
-    REQUIRE(rich.s.rarely().duplicate == naive.duplicate);
-    REQUIRE(rich.s.rarely().late == naive.late);
+    REQUIRE(rich.rarely().duplicate == naive.duplicate);
+    REQUIRE(rich.rarely().late == naive.late);
   }
   REQUIRE(rich.window.settled_early() == 0);
 
@@ -174,9 +176,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (Subject* subject : {&rich, &poor}) {
     subject->window.finish(subject->s, now, subject->gaps);
     const Sequence& s = subject->s;
-    REQUIRE(s.pending() == 0 && s.hold == Sequence::Hold::kNone && s.runs == nullptr);
+    REQUIRE(subject->pending() == 0 && s.hold == Sequence::Hold::kNone && s.runs == Pool<Run>::kNone);
     REQUIRE(subject->expected() == subject->unique() + s.lost);
-    REQUIRE(s.rarely().late + s.rarely().duplicate + s.rarely().outliers + subject->unique() == subject->packets);
+    REQUIRE(subject->rarely().late + subject->rarely().duplicate + subject->rarely().outliers + subject->unique() ==
+            subject->packets);
     REQUIRE(subject->gaps.size() == s.lost);
     REQUIRE(subject->gaps.all.size() == s.gaps);
     for (const NaiveGap& gap : subject->gaps.all) REQUIRE(gap.confirmed >= gap.noticed && gap.last >= gap.first);
@@ -184,7 +187,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::sort(rich.gaps.all.begin(), rich.gaps.all.end());
   std::sort(naive.gaps.begin(), naive.gaps.end());
   REQUIRE(rich.gaps.all == naive.gaps);
-  REQUIRE(rich.s.lost == naive.lost && rich.s.rarely().late == naive.late &&
-          rich.s.rarely().outliers == naive.outliers);
+  REQUIRE(rich.s.lost == naive.lost && rich.rarely().late == naive.late && rich.rarely().outliers == naive.outliers);
   return 0;
 }

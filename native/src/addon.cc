@@ -15,7 +15,7 @@
 #include "binding/peer.h"
 #include "binding/relay_kernel.h"
 #include "binding/relay_worker.h"
-#include "host/own_text.h"
+#include "host/unused_memory.h"
 
 namespace {
 
@@ -27,7 +27,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("setCoalesce", Napi::Function::New(env, tapline::set_coalesce));
   exports.Set("setFeatures", Napi::Function::New(env, tapline::set_features));
   exports.Set("probe", Napi::Function::New(env, tapline::probe));
-  exports.Set("releaseText", Napi::Function::New(env, [](const Napi::CallbackInfo&) { tapline::release_text(); }));
+  exports.Set("releaseUnused", Napi::Function::New(env, [](const Napi::CallbackInfo&) { tapline::release_unused(); }));
   exports.Set("watchLinks", Napi::Function::New(env, tapline::watch_links));
   exports.Set("generate", Napi::Function::New(env, tapline::generate_traffic));
   exports.Set("peer", Napi::Function::New(env, tapline::peer));

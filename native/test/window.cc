@@ -16,7 +16,7 @@ constexpr int64_t kMs = 1'000'000;
 /// One flow: numbers go in, counters are looked at.
 class Flow : public GapSink {
  public:
-  RunPool pool;
+  WindowMemory memory;
   Window window;
   Sequence s;
   int64_t hi = 0;
@@ -24,7 +24,7 @@ class Flow : public GapSink {
   uint64_t packets = 0;
   std::vector<NaiveGap> gaps;
 
-  explicit Flow(size_t pool_bytes = size_t{1} << 20) : pool(pool_bytes), window(kSettle, pool) {}
+  explicit Flow(size_t most_runs = 32'768) : memory(most_runs, 1), window(kSettle, memory) {}
   static Flow& begun(Flow& flow, uint32_t number) {
     Window::begin(flow.s, number, false);
     flow.hi = number;
@@ -41,7 +41,7 @@ class Flow : public GapSink {
   void see(uint32_t number) {
     packets++;
     window.arrive(s, hi, number, now, *this);
-    CHECK(expected() == unique() + s.lost + s.pending());
+    CHECK(expected() == unique() + s.lost + pending());
   }
   void see_range(uint32_t from, uint32_t to) {
     for (uint32_t n = from; n <= to; n++) see(n);
@@ -49,12 +49,14 @@ class Flow : public GapSink {
   void wait(int64_t ns) { now += ns; }
   void finish() {
     window.finish(s, now, *this);
-    CHECK(s.pending() == 0);
+    CHECK(pending() == 0);
     CHECK(expected() == unique() + s.lost);
-    CHECK(unique() + s.rarely().duplicate + s.rarely().late + s.rarely().outliers == packets);
+    CHECK(unique() + rarely().duplicate + rarely().late + rarely().outliers == packets);
   }
-  uint64_t unique() const { return packets - s.not_unique(); }
-  uint64_t expected() const { return s.rarely().expected_before + static_cast<uint64_t>(hi - s.base + 1); }
+  uint64_t unique() const { return packets - window.not_unique(s); }
+  uint64_t expected() const { return window.expected(s, hi); }
+  uint64_t pending() const { return window.pending(s); }
+  const Rarely& rarely() const { return window.rarely(s); }
   void gap(const Gap& g) noexcept override { gaps.push_back({g.first, g.last, g.noticed, g.confirmed, g.jump}); }
 };
 
@@ -75,12 +77,12 @@ TEST_CASE("numbers in order are unique and leave nothing behind") {
 TEST_CASE("a skipped number is pending, and unique and reordered when it comes within settle") {
   FlowFrom flow(1);
   flow.see({2, 5});
-  CHECK(flow.s.pending() == 2);
+  CHECK(flow.pending() == 2);
   flow.wait(kSettle - 1);
   flow.see({3, 4});
-  CHECK(flow.s.pending() == 0);
+  CHECK(flow.pending() == 0);
   CHECK(flow.unique() == 5);
-  CHECK(flow.s.rarely().reordered == 2);
+  CHECK(flow.rarely().reordered == 2);
   CHECK(flow.s.lost == 0);
   flow.finish();
   CHECK(flow.gaps.empty());
@@ -94,11 +96,26 @@ TEST_CASE("a number unseen for settle is lost, confirmed then, and late when it 
   flow.see(5);
   CHECK(flow.s.lost == 2);
   flow.see(3);
-  CHECK(flow.s.rarely().late == 1);
+  CHECK(flow.rarely().late == 1);
   CHECK(flow.s.lost == 2);
   flow.wait(7 * kSettle);
   flow.finish();
   CHECK(flow.gaps == std::vector<NaiveGap>{{2, 3, 5, 5 + kSettle, false}});
+}
+
+TEST_CASE("a number is lost after settle to the nanosecond, whenever it was noticed") {
+  constexpr int64_t kStep = int64_t{1} << Sequence::kStep;
+  for (const int64_t start : {int64_t{0}, int64_t{1}, kStep - 1, kStep, int64_t{1'700'000'000'123'456'789}}) {
+    FlowFrom flow(1);
+    flow.wait(start);
+    flow.see(3);
+    flow.wait(kSettle - 1);
+    flow.see(4);
+    CHECK(flow.s.lost == 0);
+    flow.wait(1);
+    flow.see(5);
+    CHECK(flow.gaps == std::vector<NaiveGap>{{2, 2, start, start + kSettle, false}});
+  }
 }
 
 TEST_CASE("a number that leaves the window unseen is lost then") {
@@ -107,30 +124,30 @@ TEST_CASE("a number that leaves the window unseen is lost then") {
   flow.wait(kMs);
   flow.see_range(4, 2 + 1023);
   CHECK(flow.s.lost == 0);
-  CHECK(flow.s.pending() == 1);
+  CHECK(flow.pending() == 1);
   flow.see(2 + 1024);
   CHECK(flow.s.lost == 1);
   CHECK(flow.gaps == std::vector<NaiveGap>{{2, 2, 0, kMs, false}});
   flow.see(2);
-  CHECK(flow.s.rarely().late == 1);
+  CHECK(flow.rarely().late == 1);
 }
 
 TEST_CASE("a number seen twice in the window is a duplicate, below it late") {
   FlowFrom flow(1);
   flow.see_range(2, 2000);
   flow.see({2000, 2000 - 1023, 2000 - 1024, 1});
-  CHECK(flow.s.rarely().duplicate == 2);
-  CHECK(flow.s.rarely().late == 2);
+  CHECK(flow.rarely().duplicate == 2);
+  CHECK(flow.rarely().late == 2);
 }
 
 TEST_CASE("numbers before the first one move base, and what lies between is pending") {
   FlowFrom flow(1000);
   flow.see(995);
   CHECK(flow.s.base == 995);
-  CHECK(flow.s.pending() == 4);
-  CHECK(flow.s.rarely().reordered == 1);
+  CHECK(flow.pending() == 4);
+  CHECK(flow.rarely().reordered == 1);
   flow.see({997, 996, 999, 998});
-  CHECK(flow.s.pending() == 0);
+  CHECK(flow.pending() == 0);
   CHECK(flow.unique() == 6);
 }
 
@@ -138,10 +155,10 @@ TEST_CASE("base cannot move after a tombstone: what lies at or below the old hig
   Flow flow;
   flow.resume(1000);
   flow.see({1000, 999, 990});
-  CHECK(flow.s.rarely().late == 3);
+  CHECK(flow.rarely().late == 3);
   CHECK(flow.expected() == 0);
   flow.see(1011);
-  CHECK(flow.s.pending() == 10);
+  CHECK(flow.pending() == 10);
   flow.finish();
   CHECK(flow.gaps == std::vector<NaiveGap>{{1001, 1010, 0, 0, false}});
 }
@@ -149,8 +166,8 @@ TEST_CASE("base cannot move after a tombstone: what lies at or below the old hig
 TEST_CASE("a skip of 3000 is near: what it leaves below the window is lost at once, in one gap with the rest") {
   FlowFrom flow(1);
   flow.see(3001);
-  CHECK(flow.s.lost + flow.s.pending() == 2999);
-  CHECK(flow.s.pending() == 1023);
+  CHECK(flow.s.lost + flow.pending() == 2999);
+  CHECK(flow.pending() == 1023);
   CHECK(flow.gaps.empty());
   flow.wait(kSettle);
   flow.see(3002);
@@ -163,7 +180,7 @@ TEST_CASE("a number seen inside a run that is partly lost parts it into two gaps
   CHECK(flow.s.lost == 476);
   flow.wait(kMs);
   flow.see(600);
-  CHECK(flow.s.rarely().reordered == 1);
+  CHECK(flow.rarely().reordered == 1);
   flow.finish();
   CHECK(flow.gaps.size() == 2);
   CHECK(flow.gaps[0] == NaiveGap{2, 599, 0, kMs, false});
@@ -186,39 +203,39 @@ TEST_CASE("a skip of 3001 is held and confirmed only by a number within 64 above
   flow.wait(kMs);
   SECTION("64 above confirms, and the numbers below are lost at once as a jump") {
     flow.see(3002 + 64);
-    CHECK(flow.s.rarely().jumps == 1);
+    CHECK(flow.rarely().jumps == 1);
     CHECK(flow.hi == 3066);
     CHECK(flow.s.lost == 3000);
-    CHECK(flow.s.pending() == 63);
+    CHECK(flow.pending() == 63);
     CHECK(flow.gaps == std::vector<NaiveGap>{{2, 3001, 0, kMs, true}});
     flow.see(3001);
-    CHECK(flow.s.rarely().late == 1);
+    CHECK(flow.rarely().late == 1);
   }
   SECTION("65 above replaces it") {
     flow.see(3002 + 65);
-    CHECK(flow.s.rarely().jumps == 0);
-    CHECK(flow.s.rarely().outliers == 1);
-    CHECK(flow.s.rarely().held == 3067);
+    CHECK(flow.rarely().jumps == 0);
+    CHECK(flow.rarely().outliers == 1);
+    CHECK(flow.rarely().held == 3067);
   }
   SECTION("the same again replaces it") {
     flow.see(3002);
-    CHECK(flow.s.rarely().jumps == 0);
-    CHECK(flow.s.rarely().outliers == 1);
+    CHECK(flow.rarely().jumps == 0);
+    CHECK(flow.rarely().outliers == 1);
   }
   SECTION("a near number leaves it alone") {
     flow.see({2, 3, 3003});
-    CHECK(flow.s.rarely().jumps == 1);
+    CHECK(flow.rarely().jumps == 1);
     CHECK(flow.unique() == 5);
   }
   SECTION("settle drops it") {
     flow.wait(kSettle - kMs);
     flow.see(3003);
-    CHECK(flow.s.rarely().outliers == 1);
-    CHECK(flow.s.rarely().jumps == 0);
+    CHECK(flow.rarely().outliers == 1);
+    CHECK(flow.rarely().jumps == 0);
   }
   SECTION("the end drops it") {
     flow.finish();
-    CHECK(flow.s.rarely().outliers == 1);
+    CHECK(flow.rarely().outliers == 1);
   }
 }
 
@@ -228,7 +245,7 @@ TEST_CASE("a held number that the flow came up to is no gap when it is confirmed
   flow.see({2000, 4000});
   CHECK(flow.hi == 4000);
   flow.see(4002);
-  CHECK(flow.s.rarely().jumps == 1);
+  CHECK(flow.rarely().jumps == 1);
   CHECK(flow.hi == 4002);
   CHECK(flow.unique() == 5);
   for (const NaiveGap& gap : flow.gaps) CHECK(gap.last >= gap.first);
@@ -243,7 +260,7 @@ TEST_CASE("a lone wild number is an outlier and costs nothing") {
   flow.see(0x40000000);
   flow.see_range(201, 300);
   flow.finish();
-  CHECK(flow.s.rarely().outliers == 1);
+  CHECK(flow.rarely().outliers == 1);
   CHECK(flow.s.lost == 0);
   CHECK(flow.unique() == 201);
 }
@@ -252,17 +269,17 @@ TEST_CASE("a restart needs two small numbers near each other") {
   FlowFrom flow(1'000'000);
   flow.see(1'000'003);
   flow.see(1);
-  CHECK(flow.s.restarts == 0);
+  CHECK(flow.rarely().restarts == 0);
   flow.wait(kMs);
   SECTION("a higher second: numbers between are pending") {
     flow.see(4);
-    CHECK(flow.s.restarts == 1);
+    CHECK(flow.rarely().restarts == 1);
     CHECK(flow.s.base == 1);
     CHECK(flow.hi == 4);
-    CHECK(flow.s.pending() == 2);
-    CHECK(flow.s.rarely().reordered == 0);
+    CHECK(flow.pending() == 2);
+    CHECK(flow.rarely().reordered == 0);
     CHECK(flow.gaps == std::vector<NaiveGap>{{1'000'001, 1'000'002, 0, kMs, false}});
-    CHECK(flow.s.rarely().first_number == 1'000'000);
+    CHECK(flow.rarely().first_number == 1'000'000);
     flow.see({2, 3, 5});
     flow.finish();
     CHECK(flow.expected() == 4 + 5);
@@ -270,23 +287,23 @@ TEST_CASE("a restart needs two small numbers near each other") {
   }
   SECTION("a lower second is reordered") {
     flow.see(50);  // held: 1
-    CHECK(flow.s.restarts == 1);
+    CHECK(flow.rarely().restarts == 1);
     flow.see(1'000'010);
     CHECK(flow.hi == 50);
     FlowFrom other(1'000'000);
     other.see({50, 49});
-    CHECK(other.s.restarts == 1);
-    CHECK(other.s.rarely().reordered == 1);
+    CHECK(other.rarely().restarts == 1);
+    CHECK(other.rarely().reordered == 1);
     CHECK(other.s.base == 49);
   }
   SECTION("too far apart: the first becomes late, since it lay behind") {
     flow.see(66);
-    CHECK(flow.s.restarts == 0);
-    CHECK(flow.s.rarely().late == 1);
+    CHECK(flow.rarely().restarts == 0);
+    CHECK(flow.rarely().late == 1);
   }
   SECTION("alone it is late") {
     flow.finish();
-    CHECK(flow.s.rarely().late == 1);
+    CHECK(flow.rarely().late == 1);
   }
 }
 
@@ -296,12 +313,12 @@ TEST_CASE("a restart may lie ahead, after the middle of the circle, and is an ou
   CHECK(flow.s.hold == Sequence::Hold::kRestartAhead);
   SECTION("confirmed") {
     flow.see(6);
-    CHECK(flow.s.restarts == 1);
+    CHECK(flow.rarely().restarts == 1);
     CHECK(flow.hi == 6);
   }
   SECTION("alone") {
     flow.finish();
-    CHECK(flow.s.rarely().outliers == 1);
+    CHECK(flow.rarely().outliers == 1);
   }
 }
 
@@ -318,9 +335,9 @@ TEST_CASE("the number wraps and 0 counts then, and only then") {
   CHECK(Window::valid(flow.hi, 0));
   flow.see({0xFFFFFFFF, 0, 1});
   CHECK(flow.hi == (int64_t{1} << 32) + 1);
-  CHECK(flow.s.lost + flow.s.pending() == 0);
+  CHECK(flow.s.lost + flow.pending() == 0);
   flow.see(0xFFFFFFFF);
-  CHECK(flow.s.rarely().duplicate == 1);
+  CHECK(flow.rarely().duplicate == 1);
 
   CHECK_FALSE(Window::valid(1, 0));
   CHECK_FALSE(Window::valid(100'000, 0));
@@ -333,10 +350,10 @@ TEST_CASE("the number wraps and 0 counts then, and only then") {
 TEST_CASE("below zero and far behind is late") {
   FlowFrom flow(5);
   flow.see(0xFFFFFFF0);
-  CHECK(flow.s.rarely().late == 1);
+  CHECK(flow.rarely().late == 1);
   FlowFrom high(1'000'000);
   high.see(900'000);
-  CHECK(high.s.rarely().late == 1);
+  CHECK(high.rarely().late == 1);
 }
 
 TEST_CASE("at the end pending numbers are confirmed when they would have settled, or at the end") {
@@ -356,7 +373,7 @@ TEST_CASE("every second number missing fills the window and no more") {
   CHECK(flow.window.settled_early() == 0);
   for (uint32_t n = 20'000 - 1000; n < 20'000; n += 2) flow.see(n);
   flow.finish();
-  CHECK(flow.s.rarely().reordered == 500);
+  CHECK(flow.rarely().reordered == 500);
   CHECK(flow.s.lost == 10'000 - 1 - 500);
 }
 
@@ -388,9 +405,9 @@ TEST_CASE("any order of arrival within the window gives the same unique, lost an
     for (const uint32_t n : numbers) flow.see(n);
     flow.finish();
     REQUIRE(flow.unique() == distinct.size());
-    REQUIRE(flow.s.rarely().duplicate == numbers.size() + 1 - distinct.size());
+    REQUIRE(flow.rarely().duplicate == numbers.size() + 1 - distinct.size());
     REQUIRE(flow.s.lost == 901 - distinct.size());
-    REQUIRE(flow.s.rarely().late + flow.s.rarely().outliers == 0);
+    REQUIRE(flow.rarely().late + flow.rarely().outliers == 0);
   }
 }
 
@@ -420,11 +437,11 @@ TEST_CASE("random streams agree with the naive model, and lost never falls") {
       REQUIRE(flow.hi == naive.hi);
       REQUIRE(flow.s.base == naive.base);
       REQUIRE(flow.unique() == naive.unique);
-      REQUIRE(flow.s.rarely().reordered == naive.reordered);
-      REQUIRE(flow.s.rarely().duplicate == naive.duplicate);
-      REQUIRE(flow.s.rarely().late == naive.late);
+      REQUIRE(flow.rarely().reordered == naive.reordered);
+      REQUIRE(flow.rarely().duplicate == naive.duplicate);
+      REQUIRE(flow.rarely().late == naive.late);
       REQUIRE(flow.s.lost == naive.lost);
-      REQUIRE(flow.s.pending() == naive.pending());
+      REQUIRE(flow.pending() == naive.pending());
       REQUIRE(flow.expected() == naive.expected());
     }
     flow.finish();

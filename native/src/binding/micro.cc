@@ -118,8 +118,8 @@ Napi::Value micro(const Napi::CallbackInfo& info) {
     for (uint32_t i = 0; i < kNumbers; i++) {
       if (const uint32_t n = order(i)) numbers.push_back(n);
     }
-    RunPool pool(1 << 20);
-    Window rule(2'000'000'000, pool);
+    WindowMemory memory(1 << 15, 1);
+    Window rule(2'000'000'000, memory);
     Sequence s;
     int64_t hi = 0;
     NoGaps none;

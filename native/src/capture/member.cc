@@ -3,8 +3,10 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <string>
@@ -12,9 +14,10 @@
 namespace tapline {
 
 namespace {
-constexpr int kPollMs = 50;  ///< a wish, a tick; frames wake it at once
 constexpr int64_t kPublishNs = 200'000'000;
-constexpr unsigned kTicks = 5;  ///< in which the whole table is visited once
+constexpr uint64_t kFewFlows = LiveFile::Batch::kSlots * (1'000'000'000 / kPublishNs);
+constexpr int64_t kManyPollNs = 50'000'000;  ///< with more flows than those the live file wants a look so often
+constexpr unsigned kTicks = 5;               ///< in which the whole table is visited once
 constexpr int64_t kBehindWallNs = 500'000'000;
 constexpr int64_t kStuckNs = 1'000'000'000;
 constexpr uint16_t kEthernet = 1;
@@ -37,9 +40,26 @@ unsigned MemberNumbers::take() noexcept {
 void MemberNumbers::give(unsigned number, uint64_t frames) noexcept { places_[number] = {false, frames}; }
 
 Member::Member(const Place& place, const FlowLimits& limits, const MemberSurroundings& around)
-    : place_(place), around_(around), table_(limits, around.outbox, &around.latest), wanted_(limits) {}
+    : place_(place),
+      around_(around),
+      table_(limits, around.outbox, &around.latest),
+      wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      wanted_(limits) {}
 
-Member::~Member() { join(); }
+Member::~Member() {
+  join();
+  if (wake_fd_ >= 0) close(wake_fd_);
+}
+
+void Member::wake() noexcept {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = write(wake_fd_, &one, sizeof one);
+}
+
+void Member::become(Phase phase) noexcept {
+  phase_.store(phase, std::memory_order_release);
+  wake();
+}
 
 void Member::start() {
   thread_ = std::thread([this] { run(); });
@@ -51,13 +71,16 @@ void Member::join() {
 
 void Member::drain() noexcept {
   ring_.close_door();
-  phase_.store(Phase::kDraining, std::memory_order_release);
+  become(Phase::kDraining);
 }
 
 void Member::set_limits(const FlowLimits& limits) noexcept {
-  const std::lock_guard lock(mutex_);
-  wanted_ = limits;
-  wishes_.fetch_add(1, std::memory_order_release);
+  {
+    const std::lock_guard lock(mutex_);
+    wanted_ = limits;
+    wishes_.fetch_add(1, std::memory_order_release);
+  }
+  wake();
 }
 
 void Member::obey() noexcept {
@@ -92,12 +115,14 @@ void Member::run() {
     }
     if (phase == Phase::kEnding) break;
     keep_flows(reading.wall);
+    const int64_t most = table_.live_flows() > kFewFlows ? kManyPollNs : kPublishNs;
+    const int ms = static_cast<int>(std::min(published + kPublishNs - now, most) / 1'000'000) + 1;
     if (phase == Phase::kAway) {
-      poll(nullptr, 0, kPollMs);
+      wait(-1, ms);
     } else if (phase == Phase::kDraining) {
       leave();
     } else if (!take_block()) {
-      look_for_failure();
+      look_for_failure(ms);
     }
   }
   table_.finish(std::max(clock_, around_.clock.now()));
@@ -114,11 +139,20 @@ void Member::keep_flows(int64_t wall) {
   table_.keep(wall);
 }
 
+/// For what happens on `fd`, if it is one, or for a wish; at most so long.
+short Member::wait(int fd, int ms) noexcept {
+  pollfd waiting[] = {{fd, POLLIN | POLLERR, 0}, {wake_fd_, POLLIN, 0}};
+  poll(waiting, 2, ms);
+  uint64_t woken = 0;
+  if (waiting[1].revents != 0) [[maybe_unused]]
+    const ssize_t got = read(wake_fd_, &woken, sizeof woken);
+  return waiting[0].revents;
+}
+
 /// Waits for frames, and notices when the interface went down.
-void Member::look_for_failure() {
+void Member::look_for_failure(int ms) {
   stages_.idle_polls++;
-  pollfd waiting{ring_.fd(), POLLIN | POLLERR, 0};
-  if (poll(&waiting, 1, kPollMs) <= 0 || (waiting.revents & (POLLERR | POLLNVAL)) == 0) return;
+  if ((wait(ring_.fd(), ms) & (POLLERR | POLLNVAL)) == 0) return;
   note_failure(around_.clock.now());
   nap();  // a dead socket polls ready at once
 }

@@ -69,13 +69,13 @@ class Member {
   /// The ring's door is open: take what comes.
   void watch() noexcept {
     node_.store(ring_.node(), std::memory_order_relaxed);
-    phase_.store(Phase::kWatching, std::memory_order_release);
+    become(Phase::kWatching);
   }
   /// The door is closed: take what is inside, then be away.
   void drain() noexcept;
   bool away() const noexcept { return phase_.load(std::memory_order_acquire) == Phase::kAway; }
   /// Away: make a record of every flow, and end.
-  void end() noexcept { phase_.store(Phase::kEnding, std::memory_order_release); }
+  void end() noexcept { become(Phase::kEnding); }
   bool ended() const noexcept { return phase_.load(std::memory_order_acquire) == Phase::kEnded; }
   void join();
 
@@ -96,11 +96,14 @@ class Member {
  private:
   enum class Phase : uint8_t { kAway, kWatching, kDraining, kEnding, kEnded };
 
+  void become(Phase phase) noexcept;
+  void wake() noexcept;
   void run();
   void keep_flows(int64_t wall);
   bool take_block();
   void take(const RingFrame& frame, int64_t now);
-  void look_for_failure();
+  short wait(int fd, int ms) noexcept;
+  void look_for_failure(int ms);
   void note_failure(int64_t now) noexcept;
   void leave();
   void note_drops() noexcept;
@@ -113,6 +116,7 @@ class Member {
   FlowTable table_;
   std::atomic<Phase> phase_{Phase::kAway};
   std::atomic<int> cpu_{-1}, node_{-1};
+  const int wake_fd_;
   std::thread thread_;
 
   // The thread's own:

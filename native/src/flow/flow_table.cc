@@ -8,10 +8,8 @@ namespace tapline {
 
 namespace {
 constexpr uint32_t kTombstones = 1u << 18;
-constexpr size_t kRunMemory = size_t{64} << 20;
+constexpr size_t kRuns = (size_t{64} << 20) / sizeof(Run);
 constexpr size_t kAssociations = size_t{1} << 22;
-constexpr unsigned kSequenceClass = 1;
-static_assert(RunPool::capacity(kSequenceClass) * sizeof(Run) == sizeof(Sequence));
 constexpr uint32_t kForgetEvery = 1u << 13;
 constexpr unsigned kVictimSample = 16;
 constexpr unsigned kVictimLooks = 1024;
@@ -37,8 +35,9 @@ FlowTable::FlowTable(const FlowLimits& limits, Outbox& outbox, LatestFlows* late
       cold_(limits.max_flows),
       ipv6_(limits.max_flows),
       tombstones_(kTombstones),
-      pool_(kRunMemory),
-      window_(limits.settle_ns, pool_),
+      missing_(kRuns, limits.max_flows),
+      sequences_(limits.max_flows),
+      window_(limits.settle_ns, missing_),
       flows_out_(ResultKind::kFlows, outbox),
       gaps_out_(ResultKind::kGaps, outbox),
       links_out_(ResultKind::kLinks, outbox),
@@ -124,7 +123,7 @@ void FlowTable::one(const Packet& p, int64_t now, uint64_t number, Tally& tally)
     hot.hi++;
     totals.expected++;
   } else {
-    Sequence& s = sequence(slot);
+    Sequence& s = needed_sequence(slot);
     counted(slot, [&] { window_.arrive(s, hot.hi, p.number, now, *this, blind_.overlaps(seen_before, now)); });
     hot.set(kBusy, !s.calm());
   }
@@ -132,26 +131,26 @@ void FlowTable::one(const Packet& p, int64_t now, uint64_t number, Tally& tally)
 }
 
 /// The flow's cold state, made when the first thing happens that is not simply the next number.
-Sequence& FlowTable::sequence(uint32_t slot) noexcept {
+Sequence& FlowTable::needed_sequence(uint32_t slot) noexcept {
+  if (hot_[slot].has(kHasSequence)) return sequence(slot);
   Cold& cold = cold_[slot];
-  if (hot_[slot].has(kHasSequence)) return *cold.sequence;
   const int64_t base = cold.base;
-  cold.sequence = new (sequences_.take_always(kSequenceClass)) Sequence{};
-  Window::begin(*cold.sequence, base, false);
+  cold.sequence = sequences_.take();  // there are as many as flows
+  Window::begin(sequence(slot), base, false);
   hot_[slot].set(kHasSequence, true);
-  return *cold.sequence;
+  return sequence(slot);
 }
 
 /// A change of a flow's sequence: its gaps are told as this flow's, and what it moves is moved in the totals.
 template <typename Change>
 void FlowTable::counted(uint32_t slot, Change&& change) noexcept {
-  const Sequence& s = *cold_[slot].sequence;
+  const Sequence& s = sequence(slot);
   Totals& totals = totals_[cold_[slot].protocol];
   gap_of_ = slot;
   const uint64_t lost = s.lost;
-  totals.count(s, hot_[slot].hi, ~uint64_t{0});
+  totals.count(window_, s, hot_[slot].hi, ~uint64_t{0});
   change();
-  totals.count(s, hot_[slot].hi, 1);
+  totals.count(window_, s, hot_[slot].hi, 1);
   lost_ += s.lost - lost;
 }
 
@@ -197,7 +196,7 @@ uint32_t FlowTable::create(const Packet& p, uint32_t tag, int64_t now, uint64_t 
   counts_.peak = std::max(counts_.peak, live_flows_);
 
   if (resumed) {
-    Window::begin(sequence(slot), resumed->hi + 1, true);
+    Window::begin(needed_sequence(slot), resumed->hi + 1, true);
     LinkRecord& link = links_out_.add();
     link = LinkRecord{static_cast<double>(number), static_cast<double>(resumed->packet), {}};
     link.meta[0] = static_cast<uint8_t>(LinkKind::Resumed);
@@ -294,11 +293,15 @@ bool FlowTable::unsampled(uint32_t slot) const noexcept {
   return limits_.sample > 1 && !limits_.follows(uint64_t{cold_[slot].tag} << 32);
 }
 
+bool FlowTable::grow(uint32_t flows) noexcept {
+  return hot_.grow(flows) && cold_.grow(flows) && ipv6_.grow(flows) && missing_.rarely.grow(flows) &&
+         sequences_.grow(flows);
+}
+
 void FlowTable::set_limits(const FlowLimits& limits, int64_t now) noexcept {
   const FlowLimits before = limits_;
   limits_ = limits;
-  if (!hot_.grow(limits.max_flows) || !cold_.grow(limits.max_flows) || !ipv6_.grow(limits.max_flows))
-    limits_.max_flows = before.max_flows;
+  if (!grow(limits.max_flows)) limits_.max_flows = before.max_flows;
   window_.settle_after(limits.settle_ns);
   if (limits.sample > before.sample) {
     sampled_since_ = to_visit_ > 0 ? sampled_since_ : now;
@@ -315,12 +318,12 @@ void FlowTable::set_limits(const FlowLimits& limits, int64_t now) noexcept {
 void FlowTable::end(uint32_t slot, FlowEnd how, int64_t at) noexcept {
   Hot& hot = hot_[slot];
   Cold& cold = cold_[slot];
-  if (hot.has(kHasSequence)) counted(slot, [&] { window_.finish(*cold.sequence, at, *this); });
+  if (hot.has(kHasSequence)) counted(slot, [&] { window_.finish(sequence(slot), at, *this); });
   describe(slot, how, flows_out_.add());
   if (hot.has(kSequenced) && !unsampled(slot)) tombstones_.add(hot.key, cold.tag, hot.hi, hot.last_seen, cold.packet);
   if (hot.has(kHasSequence)) {
-    window_.forget(*cold.sequence);
-    sequences_.give(cold.sequence, kSequenceClass);
+    window_.forget(sequence(slot));
+    sequences_.give(cold.sequence);
   }
   index_.erase(cold.tag, slot);
   live_flows_--;
@@ -386,19 +389,19 @@ void FlowTable::describe(uint32_t slot, FlowEnd how, FlowRecord& r) const noexce
     r.unique = r.packets;
     return;
   }
-  const Sequence& s = *cold.sequence;
-  const Rarely& rarely = s.rarely();
-  r.first_number = static_cast<double>(s.restarts ? rarely.first_number : s.base);
-  r.expected = static_cast<double>(s.expected(hot.hi));
-  r.unique = static_cast<double>(hot.packets() - s.not_unique());
+  const Sequence& s = *sequences_.at(cold.sequence);
+  const Rarely& rarely = window_.rarely(s);
+  r.first_number = static_cast<double>(rarely.restarts ? rarely.first_number : s.base);
+  r.expected = static_cast<double>(window_.expected(s, hot.hi));
+  r.unique = static_cast<double>(hot.packets() - window_.not_unique(s));
   r.reordered = static_cast<double>(rarely.reordered);
   r.duplicate = static_cast<double>(rarely.duplicate);
   r.late = static_cast<double>(rarely.late);
   r.lost = static_cast<double>(s.lost);
-  r.pending = static_cast<double>(s.pending());
+  r.pending = static_cast<double>(window_.pending(s));
   r.jumps = rarely.jumps;
   r.outliers = rarely.outliers;
-  r.restarts = s.restarts;
+  r.restarts = rarely.restarts;
   r.gaps = static_cast<double>(s.gaps);
   r.min_gap = s.min_gap;
   r.max_gap = s.max_gap;
@@ -444,7 +447,7 @@ void FlowTable::tick(int64_t now, unsigned share) noexcept {
     if (tick_hand_ >= used_) tick_hand_ = 0;
     Hot& hot = hot_[tick_hand_];
     if (hot.has(kBusy)) {
-      counted(tick_hand_, [&] { window_.settle(*cold_[tick_hand_].sequence, now, *this); });
+      counted(tick_hand_, [&] { window_.settle(sequence(tick_hand_), now, *this); });
       hot.set(kChanged, true);
     }
     visit(tick_hand_++, now);
@@ -457,16 +460,19 @@ void FlowTable::tick(int64_t now, unsigned share) noexcept {
   live_.lost.store(lost_, std::memory_order_relaxed);
 }
 
+/// First all that is missing: then its memory is free for the records of the flows.
 void FlowTable::finish(int64_t clock) noexcept {
+  const auto idle = [&](const Hot& hot) { return clock - hot.last_seen > limits_.idle_ns; };
   for (uint32_t slot = 0; slot < used_; slot++) {
-    Hot& hot = hot_[slot];
+    const Hot& hot = hot_[slot];
+    if (!hot.has(kLive) || !hot.has(kHasSequence)) continue;
+    const int64_t at = idle(hot) ? hot.last_seen + limits_.idle_ns : clock;
+    counted(slot, [&] { window_.finish(sequence(slot), at, *this); });
+  }
+  for (uint32_t slot = 0; slot < used_; slot++) {
+    const Hot& hot = hot_[slot];
     if (!hot.has(kLive)) continue;
-    const bool idle = clock - hot.last_seen > limits_.idle_ns;
-    if (hot.has(kHasSequence)) {
-      const int64_t at = idle ? hot.last_seen + limits_.idle_ns : clock;
-      counted(slot, [&] { window_.finish(*cold_[slot].sequence, at, *this); });
-    }
-    describe(slot, idle ? FlowEnd::Evicted : FlowEnd::CaptureEnd, flows_out_.add());
+    describe(slot, idle(hot) ? FlowEnd::Evicted : FlowEnd::CaptureEnd, flows_out_.add());
     if (slot % kForgetEvery == kForgetEvery - 1) {  // recorded flows need no memory while the rest are
       hot_.forget(slot + 1);
       cold_.forget(slot);

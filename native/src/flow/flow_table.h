@@ -14,6 +14,7 @@
 #include "flow/live_file.h"
 #include "flow/memory.h"
 #include "flow/outbox.h"
+#include "flow/pool.h"
 #include "flow/slot_index.h"
 #include "flow/tombstones.h"
 #include "flow/totals.h"
@@ -57,7 +58,10 @@ class FlowTable final : private GapSink {
 
   /// `latest`: links rekeys as they come; without, associations() keeps them for the end.
   FlowTable(const FlowLimits& limits, Outbox& outbox, LatestFlows* latest = nullptr);
-  bool allocated() const noexcept { return hot_ && cold_ && ipv6_ && associations_ && tombstones_.allocated(); }
+  bool allocated() const noexcept {
+    return hot_ && cold_ && ipv6_ && associations_ && tombstones_.allocated() && missing_.allocated() &&
+           sequences_.allocated();
+  }
 
   /// Follows a batch. `clock` in each packet is already monotonic; `first` is the capture's number of ordinal 0.
   /// Counts each packet per interface as tracked or as an invalid number.
@@ -131,8 +135,8 @@ class FlowTable final : private GapSink {
     uint32_t tag;      ///< of the index
     uint8_t tags[8];
     union {
-      int64_t base;  ///< until there is a Sequence
-      Sequence* sequence;
+      int64_t base;       ///< until there is a Sequence
+      uint32_t sequence;  ///< in sequences_
       uint64_t ended_in;  ///< of an ended flow: the batch of flows_out_ with its record
     };
     int64_t first_seen;
@@ -169,7 +173,9 @@ class FlowTable final : private GapSink {
   void visit(uint32_t slot, int64_t now) noexcept;
   bool unsampled(uint32_t slot) const noexcept;
   void sweep(size_t slots, int64_t now) noexcept;
-  Sequence& sequence(uint32_t slot) noexcept;
+  Sequence& sequence(uint32_t slot) noexcept { return *sequences_.at(cold_[slot].sequence); }
+  Sequence& needed_sequence(uint32_t slot) noexcept;
+  bool grow(uint32_t flows) noexcept;
   template <typename Change>
   void counted(uint32_t slot, Change&& change) noexcept;
   void gap(const Gap& gap) noexcept override;
@@ -181,8 +187,8 @@ class FlowTable final : private GapSink {
   SlotIndex index_;
   Tombstones tombstones_;
   BlindTimes blind_;
-  RunPool pool_;
-  RunPool sequences_{0};  ///< as many as flows need: no limit of its own
+  WindowMemory missing_;
+  Pool<Sequence> sequences_;
   Window window_;
   Gather<FlowRecord> flows_out_;
   Gather<GapRecord> gaps_out_;

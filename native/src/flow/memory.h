@@ -8,15 +8,20 @@
 
 namespace tapline {
 
+enum class Pages {
+  kHuge,   ///< 2 MiB: fewer TLB misses on random access
+  kSmall,  ///< for what is seldom much
+};
+
 template <typename T>
 class Reserved {
  public:
   Reserved() = default;
-  explicit Reserved(size_t count) : bytes_(count * sizeof(T)) {
+  explicit Reserved(size_t count, Pages pages = Pages::kHuge) : bytes_(count * sizeof(T)) {
     void* at = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) return;
     data_ = static_cast<T*>(at);
-    madvise(at, bytes_, MADV_HUGEPAGE);  // fewer TLB misses on random access; a refusal costs nothing but speed
+    if (pages == Pages::kHuge) madvise(at, bytes_, MADV_HUGEPAGE);  // a refusal costs nothing but speed
   }
   Reserved(Reserved&& other) noexcept { *this = std::move(other); }
   Reserved& operator=(Reserved&& other) noexcept {

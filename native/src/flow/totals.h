@@ -42,10 +42,10 @@ struct Totals {
   }
 
   /// What a flow's sequence contributes, added (or, with -1, taken back). Unsigned sums wrap to the right result.
-  void count(const Sequence& s, int64_t hi, uint64_t times) noexcept {
-    const Rarely& rarely = s.rarely();
-    expected += times * s.expected(hi);
-    unique -= times * s.not_unique();
+  void count(const Window& window, const Sequence& s, int64_t hi, uint64_t times) noexcept {
+    const Rarely& rarely = window.rarely(s);
+    expected += times * window.expected(s, hi);
+    unique -= times * window.not_unique(s);
     reordered += times * rarely.reordered;
     duplicate += times * rarely.duplicate;
     late += times * rarely.late;
@@ -53,7 +53,7 @@ struct Totals {
     gaps += times * s.gaps;
     jumps += times * rarely.jumps;
     outliers += times * rarely.outliers;
-    restarts += times * s.restarts;
+    restarts += times * rarely.restarts;
   }
 };
 

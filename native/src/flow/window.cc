@@ -2,28 +2,25 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
-#include <new>
 
 namespace tapline {
 
 namespace {
-constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 constexpr int64_t kRange = int64_t{1} << 32;
-constexpr unsigned kRarelyClass = 1;
-static_assert(RunPool::capacity(kRarelyClass) * sizeof(Run) == sizeof(Rarely));
-
-/// First run that does not end before `v`. Arrivals are mostly near the top, but the list is short either way.
-unsigned find(const Sequence& s, int64_t v) noexcept {
-  Run* end = s.runs + s.run_count;
-  return static_cast<unsigned>(std::lower_bound(s.runs, end, v, [](const Run& r, int64_t n) { return r.last() < n; }) -
-                               s.runs);
-}
 }  // namespace
 
-uint64_t Sequence::pending() const noexcept {
+/// First run that does not end before `v`. Arrivals are mostly near the top, but the list is short either way.
+unsigned Window::find(const Sequence& s, int64_t v) noexcept {
+  const Run* begin = runs(s);
+  const Run* end = begin + s.run_count;
+  return static_cast<unsigned>(std::lower_bound(begin, end, v, [](const Run& r, int64_t n) { return r.last() < n; }) -
+                               begin);
+}
+
+uint64_t Window::pending(const Sequence& s) const noexcept {
+  const Run* all = memory_.runs.at(s.runs);
   uint64_t sum = 0;
-  for (unsigned i = 0; i < run_count; i++) sum += runs[i].length - runs[i].lost;
+  for (unsigned i = 0; i < s.run_count; i++) sum += all[i].length - all[i].lost;
   return sum;
 }
 
@@ -31,7 +28,7 @@ void Window::begin(Sequence& s, int64_t base, bool fixed) noexcept {
   s = Sequence{};
   s.base = base;
   s.base_fixed = fixed;
-  s.oldest_noticed = kNever;
+  s.oldest = Sequence::kNever;
 }
 
 bool Window::valid(int64_t hi, uint32_t number) noexcept {
@@ -48,7 +45,7 @@ void Window::arrive(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapS
   const int64_t d = static_cast<int32_t>(number - static_cast<uint32_t>(hi));
   const int64_t v = hi + d;
   if (v < 0) {
-    rarely(s).late++;
+    rare(s).late++;
   } else if (d >= -kFar && d <= kFar) {
     near(s, hi, v, now, sink);
   } else if (number < kFar && kRange - (hi & (kRange - 1)) > kFar) {
@@ -56,7 +53,7 @@ void Window::arrive(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapS
   } else if (d > kFar) {
     hold(s, Sequence::Hold::kJump, v, now);
   } else {
-    rarely(s).late++;
+    rare(s).late++;
   }
 }
 
@@ -65,15 +62,15 @@ void Window::arrive(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapS
 bool Window::confirmed(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapSink& sink) noexcept {
   const int64_t d = static_cast<int32_t>(number - static_cast<uint32_t>(hi));
   const int64_t v = hi + d;
-  const int64_t held = s.rarely().held;
+  const int64_t held = rarely(s).held;
   if (s.hold == Sequence::Hold::kJump) {
     if (held <= hi || v <= held || v > held + kNear) return false;
-    Run gap = missing(hi + 1, held - hi - 1, s.rarely().held_since);
+    Run gap = missing(hi + 1, held - hi - 1, rarely(s).held_since);
     gap.lost = gap.length;
     gap.suspect |= s.held_blind;
     gap.confirmed = now;
     s.hold = Sequence::Hold::kNone;
-    rarely(s).jumps++;
+    rare(s).jumps++;
     s.lost += gap.length;
     hi = held;
     lose_below(s, hi - kWindow + 1, now, sink);
@@ -89,13 +86,13 @@ bool Window::confirmed(Sequence& s, int64_t& hi, uint32_t number, int64_t now, G
   if (!far || n >= kFar || apart < 1 || apart > kNear || kRange - (hi & (kRange - 1)) <= kFar) return false;
   s.hold = Sequence::Hold::kNone;
   end_segment(s, now, sink);
-  Rarely& rare = rarely(s);
-  if (s.restarts++ == 0) rare.first_number = s.base;
-  rare.expected_before += static_cast<uint64_t>(hi - s.base + 1);
+  Rarely& counts = rare(s);
+  if (counts.restarts++ == 0) counts.first_number = s.base;
+  counts.expected_before += static_cast<uint64_t>(hi - s.base + 1);
   s.base = std::min(n, held);
   s.base_fixed = false;
   hi = std::max(n, held);
-  if (n < held) rare.reordered++;
+  if (n < held) counts.reordered++;
   if (apart > 1) miss(s, 0, missing(s.base + 1, apart - 1, now), now, sink);
   return true;
 }
@@ -112,72 +109,77 @@ void Window::near(Sequence& s, int64_t& hi, int64_t v, int64_t now, GapSink& sin
     return;
   }
   if (v <= hi - kWindow) {
-    rarely(s).late++;
+    rare(s).late++;
   } else if (v >= s.base) {
     const unsigned at = find(s, v);
-    if (at == s.run_count || v < s.runs[at].first) {
-      rarely(s).duplicate++;
-    } else if (v < s.runs[at].first + s.runs[at].lost) {
-      rarely(s).late++;
+    const Run* run = runs(s) + at;
+    if (at == s.run_count || v < run->first) {
+      rare(s).duplicate++;
+    } else if (v < run->first + run->lost) {
+      rare(s).late++;
     } else {
-      rarely(s).reordered++;
+      rare(s).reordered++;
       see(s, at, v, now, sink);
     }
   } else if (s.base_fixed) {
-    rarely(s).late++;
+    rare(s).late++;
   } else {
     if (v + 1 < s.base) miss(s, 0, missing(v + 1, s.base - v - 1, now), now, sink);
     s.base = v;
-    rarely(s).reordered++;
+    rare(s).reordered++;
   }
 }
 
-Rarely& Window::rarely(Sequence& s) noexcept {
-  if (s.more == nullptr) s.more = new (pool_.take_always(kRarelyClass)) Rarely{};
-  return *s.more;
+Rarely& Window::rare(Sequence& s) noexcept {
+  if (s.more == memory_.rarely.kNone) {
+    s.more = memory_.rarely.take();
+    *memory_.rarely.at(s.more) = Rarely{};
+  }
+  return *memory_.rarely.at(s.more);
 }
 
 void Window::hold(Sequence& s, Sequence::Hold kind, int64_t number, int64_t now) noexcept {
   release(s);
   s.hold = kind;
-  rarely(s).held = number;
-  rarely(s).held_since = now;
+  rare(s).held = number;
+  rare(s).held_since = now;
   s.held_blind = blind_;
 }
 
 void Window::release(Sequence& s) noexcept {
-  if (s.hold == Sequence::Hold::kRestartBehind) rarely(s).late++;
-  if (s.hold == Sequence::Hold::kRestartAhead || s.hold == Sequence::Hold::kJump) rarely(s).outliers++;
+  if (s.hold == Sequence::Hold::kRestartBehind) rare(s).late++;
+  if (s.hold == Sequence::Hold::kRestartAhead || s.hold == Sequence::Hold::kJump) rare(s).outliers++;
   s.hold = Sequence::Hold::kNone;
 }
 
 void Window::settle(Sequence& s, int64_t now, GapSink& sink) noexcept {
-  if (s.hold != Sequence::Hold::kNone && now - s.rarely().held_since >= settle_) release(s);
-  if (s.oldest_noticed == kNever || now - s.oldest_noticed < settle_) return;
-  s.oldest_noticed = kNever;
+  if (s.hold != Sequence::Hold::kNone && now - rarely(s).held_since >= settle_) release(s);
+  if (!s.settles(now, settle_)) return;
+  s.oldest = Sequence::kNever;
   for (unsigned i = 0; i < s.run_count; i++) {
-    Run& run = s.runs[i];
+    Run& run = runs(s)[i];
     if (!run.pending()) continue;
     if (now - run.noticed >= settle_) {
       lose(s, run, run.length, run.noticed + settle_, sink);
     } else {
-      s.oldest_noticed = std::min(s.oldest_noticed, run.noticed);
+      s.pending_since(run.noticed);
     }
   }
 }
 
 /// The window's lower edge moved up: what it left unseen is lost.
 void Window::lose_below(Sequence& s, int64_t low, int64_t now, GapSink& sink) noexcept {
+  Run* all = runs(s);
   unsigned gone = 0;
-  for (; gone < s.run_count && s.runs[gone].first < low; gone++) {
-    Run& run = s.runs[gone];
+  for (; gone < s.run_count && all[gone].first < low; gone++) {
+    Run& run = all[gone];
     const int64_t upto = std::min<int64_t>(low - run.first, run.length);
     if (upto > run.lost) lose(s, run, static_cast<uint32_t>(upto), now, sink);
     if (run.last() >= low) break;
   }
   if (gone == 0) return;
-  s.run_count = static_cast<uint16_t>(s.run_count - gone);
-  std::memmove(s.runs, s.runs + gone, s.run_count * sizeof(Run));
+  s.run_count -= gone;
+  std::memmove(all, all + gone, s.run_count * sizeof(Run));
 }
 
 void Window::lose(Sequence& s, Run& run, uint32_t upto, int64_t confirmed, GapSink& sink) noexcept {
@@ -191,12 +193,12 @@ void Window::report(Sequence& s, const Run& run, bool jump, GapSink& sink) noexc
   s.min_gap = s.gaps == 0 ? run.length : std::min(s.min_gap, run.length);
   s.max_gap = std::max(s.max_gap, run.length);
   s.gaps++;
-  sink.gap(Gap{run.first, run.last(), run.noticed, run.confirmed, s.restarts, jump, run.suspect != 0});
+  sink.gap(Gap{run.first, run.last(), run.noticed, run.confirmed, rarely(s).restarts, jump, run.suspect != 0});
 }
 
 /// A pending number came after all: its run loses it, or falls into two.
 void Window::see(Sequence& s, unsigned at, int64_t v, int64_t now, GapSink& sink) noexcept {
-  Run& run = s.runs[at];
+  Run& run = runs(s)[at];
   const Run whole = run;
   const auto left = static_cast<uint32_t>(v - whole.first);
   const uint32_t right = whole.length - left - 1;
@@ -212,16 +214,15 @@ void Window::see(Sequence& s, unsigned at, int64_t v, int64_t now, GapSink& sink
 }
 
 void Window::miss(Sequence& s, unsigned at, const Run& run, int64_t now, GapSink& sink) noexcept {
-  if (s.run_count == (s.runs ? RunPool::capacity(s.run_class) : 0) && !make_room(s)) {
+  if (s.run_count == (s.runs ? memory_.runs.capacity(s.run_class) : 0) && !make_room(s)) {
     // The pool is full. Give up the oldest run's place: its numbers are lost now rather than later.
     Run victim = run;
     if (s.run_count > 0 && at > 0) {
-      victim = s.runs[0];
-      drop(s, 0);
-      std::memmove(s.runs + at, s.runs + at - 1, (s.run_count - at + 1) * sizeof(Run));
-      s.runs[at - 1] = run;
-      s.run_count++;
-      if (run.pending()) s.oldest_noticed = std::min(s.oldest_noticed, run.noticed);
+      Run* all = runs(s);
+      victim = all[0];
+      std::memmove(all, all + 1, (at - 1) * sizeof(Run));
+      all[at - 1] = run;
+      if (run.pending()) s.pending_since(run.noticed);
     }
     if (victim.pending()) {
       settled_early_ += victim.length - victim.lost;
@@ -229,51 +230,54 @@ void Window::miss(Sequence& s, unsigned at, const Run& run, int64_t now, GapSink
     }
     return;
   }
-  std::memmove(s.runs + at + 1, s.runs + at, (s.run_count - at) * sizeof(Run));
-  s.runs[at] = run;
+  Run* all = runs(s);
+  std::memmove(all + at + 1, all + at, (s.run_count - at) * sizeof(Run));
+  all[at] = run;
   s.run_count++;
-  if (run.pending()) s.oldest_noticed = std::min(s.oldest_noticed, run.noticed);
+  if (run.pending()) s.pending_since(run.noticed);
 }
 
 bool Window::make_room(Sequence& s) noexcept {
+  Pool<Run>& pool = memory_.runs;
   const unsigned wanted = s.runs ? s.run_class + 1u : 0;
-  if (wanted >= RunPool::kClasses) return false;
-  Run* bigger = pool_.take(wanted);
-  if (bigger == nullptr) return false;
+  if (wanted >= pool.kClasses) return false;
+  const uint32_t bigger = pool.take(wanted);
+  if (bigger == pool.kNone) return false;
   if (s.runs) {
-    std::memcpy(bigger, s.runs, s.run_count * sizeof(Run));
-    pool_.give(s.runs, s.run_class);
+    std::memcpy(pool.at(bigger), runs(s), s.run_count * sizeof(Run));
+    pool.give(s.runs, s.run_class);
   }
   s.runs = bigger;
-  s.run_class = static_cast<uint8_t>(wanted);
+  s.run_class = wanted;
   return true;
 }
 
 void Window::drop(Sequence& s, unsigned at) noexcept {
+  Run* all = runs(s);
   s.run_count--;
-  std::memmove(s.runs + at, s.runs + at + 1, (s.run_count - at) * sizeof(Run));
+  std::memmove(all + at, all + at + 1, (s.run_count - at) * sizeof(Run));
 }
 
 void Window::end_segment(Sequence& s, int64_t end, GapSink& sink) noexcept {
   for (unsigned i = 0; i < s.run_count; i++) {
-    Run& run = s.runs[i];
+    Run& run = runs(s)[i];
     if (!run.pending()) continue;
     lose(s, run, run.length, end - run.noticed < settle_ ? end : run.noticed + settle_, sink);
   }
   s.run_count = 0;
-  s.oldest_noticed = kNever;
+  s.oldest = Sequence::kNever;
 }
 
 void Window::finish(Sequence& s, int64_t end, GapSink& sink) noexcept {
   if (s.hold != Sequence::Hold::kNone) release(s);
   end_segment(s, end, sink);
-  if (s.runs) pool_.give(s.runs, s.run_class);
-  s.runs = nullptr;
+  if (s.runs) memory_.runs.give(s.runs, s.run_class);
+  s.runs = memory_.runs.kNone;
 }
 
 void Window::forget(Sequence& s) noexcept {
-  if (s.more) pool_.give(s.more, kRarelyClass);
-  s.more = nullptr;
+  if (s.more) memory_.rarely.give(s.more);
+  s.more = memory_.rarely.kNone;
 }
 
 }  // namespace tapline

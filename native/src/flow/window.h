@@ -2,9 +2,11 @@
 // in its window of 1,024 (RFC 6479 keeps a bit for each; the results are the same, and a flow in order needs nothing).
 // Enters: a number and the clock. Leaves: counters, and a gap for each run of lost numbers.
 #pragma once
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 
-#include "flow/run_pool.h"
+#include "flow/pool.h"
 
 namespace tapline {
 
@@ -31,8 +33,21 @@ class GapSink {
   ~GapSink() = default;
 };
 
-/// What few of the flows need that lost something: late and double numbers, jumps, restarts. In the pool, once one has
-/// it.
+/// Consecutive numbers that were not seen. The first `lost` of them are counted lost, the rest are pending.
+struct Run {
+  int64_t first;
+  uint32_t length;
+  uint32_t lost : 31;
+  uint32_t suspect : 1;  ///< noticed over a time in which this sensor was blind
+  int64_t noticed;       ///< clock when a higher number showed that they are missing
+  int64_t confirmed;     ///< clock when the latest of the lost ones was counted
+
+  int64_t last() const noexcept { return first + length - 1; }
+  bool pending() const noexcept { return lost < length; }
+};
+static_assert(sizeof(Run) == 32);
+
+/// What few of the flows need that lost something: late and double numbers, jumps, restarts. Made when one has it.
 struct Rarely {
   int64_t first_number;      ///< base of the first segment, once there was a restart
   uint64_t expected_before;  ///< numbers of earlier segments
@@ -43,51 +58,56 @@ struct Rarely {
   int64_t held_since;
   uint32_t jumps;
   uint32_t outliers;
+  uint32_t restarts;
 };
-static_assert(sizeof(Rarely) == 2 * sizeof(Run), "it takes a block of two");
 
 /// What a flow needs once it is not simply in order. `hi` lives in the table's hot line and is passed along. A million
-/// flows that lost something each have one: 64 bytes.
+/// flows that lost something each have one: 48 bytes.
 struct Sequence {
   enum class Hold : uint8_t { kNone, kJump, kRestartAhead, kRestartBehind };
 
   int64_t base;
   uint64_t lost;
   uint64_t gaps;
-  int64_t oldest_noticed;  ///< no pending run was noticed before this
-  Run* runs;               ///< sorted by number; never adjacent
-  Rarely* more;            ///< null while all of it is 0
-  uint32_t min_gap;
-  uint32_t max_gap;
-  uint32_t restarts;
-  uint16_t run_count;
-  uint8_t run_class;
+  uint64_t run_count : 10;
+  uint64_t run_class : 4;
   Hold hold : 2;
   bool held_blind : 1;  ///< this sensor was blind before the held number came
   bool base_fixed : 1;  ///< set by a tombstone: earlier numbers are late, not early
+  int64_t oldest : 46;  ///< no pending run was noticed before it: in steps of 2^18 ns (0.26 ms), rounded down
+  uint32_t runs;        ///< sorted by number; never adjacent
+  uint32_t more;        ///< of Rarely; none while all of it is 0
+  uint32_t min_gap;
+  uint32_t max_gap;
 
-  const Rarely& rarely() const noexcept;
   /// Nothing missing in the window and nothing held: the next number in order needs no attention.
   bool calm() const noexcept { return run_count == 0 && hold == Hold::kNone; }
-  uint64_t pending() const noexcept;
-  /// Numbers from the first to `hi`, over all segments.
-  uint64_t expected(int64_t hi) const noexcept {
-    return rarely().expected_before + static_cast<uint64_t>(hi - base + 1);
+
+  static constexpr int kStep = 18;
+  static constexpr int64_t kNever = std::numeric_limits<int64_t>::max() >> kStep;
+  /// Whether a run may have been pending for so long.
+  bool settles(int64_t now, int64_t after) const noexcept {
+    return oldest != kNever && now - (int64_t{oldest} << kStep) >= after;
   }
-  /// Packets that are not `unique`: counted otherwise, or still held.
-  uint64_t not_unique() const noexcept {
-    return rarely().duplicate + rarely().late + rarely().outliers + (hold == Hold::kNone ? 0 : 1);
-  }
+  void pending_since(int64_t noticed) noexcept { oldest = std::min<int64_t>(oldest, noticed >> kStep); }
 };
-static_assert(sizeof(Sequence) == 64);
+static_assert(sizeof(Sequence) == 48);
+static_assert(Pool<Run>::capacity(Pool<Run>::kClasses - 1) == kWindow / 2, "a window cannot hold more runs");
 
-inline constexpr Rarely kNothing{};
-inline const Rarely& Sequence::rarely() const noexcept { return more ? *more : kNothing; }
+/// Where the windows of one thread keep what is missing.
+struct WindowMemory {
+  Pool<Run> runs;
+  Pool<Rarely> rarely;
 
-/// The rule, with its surroundings: how long to wait for a number, where runs live, who takes the gaps.
+  /// `most_runs` is a limit that is lived with; `flows` is one that is never reached.
+  WindowMemory(size_t most_runs, size_t flows) : runs(most_runs), rarely(flows) {}
+  bool allocated() const noexcept { return runs.allocated() && rarely.allocated(); }
+};
+
+/// The rule, with its surroundings: how long to wait for a number, where what is missing lives, who takes the gaps.
 class Window {
  public:
-  Window(int64_t settle_ns, RunPool& pool) : settle_(settle_ns), pool_(pool) {}
+  Window(int64_t settle_ns, WindowMemory& memory) : settle_(settle_ns), memory_(memory) {}
 
   /// From now on; what is pending is judged by it, too.
   void settle_after(int64_t ns) noexcept { settle_ = ns; }
@@ -106,7 +126,19 @@ class Window {
   /// Returns the memory of the counters.
   void forget(Sequence& s) noexcept;
 
-  /// Numbers counted lost before their time because the pool was full.
+  const Rarely& rarely(const Sequence& s) const noexcept { return s.more ? *memory_.rarely.at(s.more) : kNothing; }
+  uint64_t pending(const Sequence& s) const noexcept;
+  /// Numbers from the first to `hi`, over all segments.
+  uint64_t expected(const Sequence& s, int64_t hi) const noexcept {
+    return rarely(s).expected_before + static_cast<uint64_t>(hi - s.base + 1);
+  }
+  /// Packets that are not `unique`: counted otherwise, or still held.
+  uint64_t not_unique(const Sequence& s) const noexcept {
+    const Rarely& rare = rarely(s);
+    return rare.duplicate + rare.late + rare.outliers + (s.hold == Sequence::Hold::kNone ? 0 : 1);
+  }
+
+  /// Numbers counted lost before their time because there was no room for runs.
   uint64_t settled_early() const noexcept { return settled_early_; }
 
  private:
@@ -114,7 +146,9 @@ class Window {
   bool confirmed(Sequence& s, int64_t& hi, uint32_t number, int64_t now, GapSink& sink) noexcept;
   void hold(Sequence& s, Sequence::Hold kind, int64_t number, int64_t now) noexcept;
   void release(Sequence& s) noexcept;
-  Rarely& rarely(Sequence& s) noexcept;
+  Run* runs(const Sequence& s) noexcept { return memory_.runs.at(s.runs); }
+  unsigned find(const Sequence& s, int64_t v) noexcept;
+  Rarely& rare(Sequence& s) noexcept;
   void see(Sequence& s, unsigned at, int64_t v, int64_t now, GapSink& sink) noexcept;
   void miss(Sequence& s, unsigned at, const Run& run, int64_t now, GapSink& sink) noexcept;
   void lose_below(Sequence& s, int64_t low, int64_t now, GapSink& sink) noexcept;
@@ -122,14 +156,15 @@ class Window {
   void end_segment(Sequence& s, int64_t end, GapSink& sink) noexcept;
   void report(Sequence& s, const Run& run, bool jump, GapSink& sink) noexcept;
   bool make_room(Sequence& s) noexcept;
-  static void drop(Sequence& s, unsigned at) noexcept;
+  void drop(Sequence& s, unsigned at) noexcept;
 
   Run missing(int64_t first, int64_t count, int64_t now) const noexcept {
     return {first, static_cast<uint32_t>(count), 0, blind_, now, 0};
   }
 
+  static constexpr Rarely kNothing{};
   int64_t settle_;
-  RunPool& pool_;
+  WindowMemory& memory_;
   uint64_t settled_early_ = 0;
   bool blind_ = false;  ///< for the number that is arriving
 };

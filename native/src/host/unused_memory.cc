@@ -1,5 +1,6 @@
-#include "host/own_text.h"
+#include "host/unused_memory.h"
 
+#include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -49,9 +50,10 @@ std::vector<Range> clean_text() {
 }
 }  // namespace
 
-void release_text() noexcept {
+void release_unused() noexcept {
   static const std::vector<Range> text = clean_text();
   for (const Range& range : text) madvise(reinterpret_cast<void*>(range.from), range.to - range.from, MADV_DONTNEED);
+  malloc_trim(0);
 }
 
 }  // namespace tapline
