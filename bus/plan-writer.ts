@@ -24,8 +24,6 @@ export interface PlanWriterOptions {
   readonly key: KeyObject;
   /** ISO 8601 in UTC */
   readonly now: () => string;
-  /** of the bucket and the store, when they are made */
-  readonly replicas?: number;
 }
 
 interface Held {
@@ -55,10 +53,10 @@ export class PlanWriter {
   /** Makes the bucket and the store when they are not there. */
   static async open(options: PlanWriterOptions): Promise<PlanWriter> {
     const bucket = planBucket(options.fleet);
-    const { replicas = 1 } = options;
     try {
       const { views } = options.session.jetstream();
-      return new PlanWriter(options, await views.kv(bucket, { history: 1, replicas }), await views.os(bucket, { replicas })); // biome-ignore format: one call
+      // No options for the store: the client passes them on as they are, and a newer server refuses words that it does not know.
+      return new PlanWriter(options, await views.kv(bucket, { history: 1 }), await views.os(bucket)); // biome-ignore format: one call
     } catch (cause) {
       throw unwritable("*", cause);
     }

@@ -25,5 +25,7 @@ export const keyed = (...keys: readonly [string, ...string[]]) => ({
 });
 /** A list that is one value: who applies it sets all of it. */
 export const atomic = { "x-kubernetes-list-type": "atomic" };
+/** A map that is one value. Else whoever applied entries, and then none, gets null in its place, which no map may be: of a list with keys the same is true. */
+export const atomicMap = { "x-kubernetes-map-type": "atomic" };
 /** A list without repetitions. */
 export const asSet = { "x-kubernetes-list-type": "set" };

@@ -1,6 +1,6 @@
 // What the three kinds of object have in common: group, version, conditions, selectors. The CRDs in crds/ are made from here.
 import { z } from "zod";
-import { atomic, type CelRule, keyed, rules } from "./cel.ts";
+import { atomic, atomicMap, type CelRule, keyed, rules } from "./cel.ts";
 
 export const apiGroup = "tapline.dev";
 export const apiVersion = `${apiGroup}/v1alpha1`;
@@ -159,4 +159,4 @@ export const worstNodes = z
   .meta({ ...keyed("node"), description: `the nodes that fare worst, at most ${mostWorst}; all of them: FleetNode` });
 
 /** By reason; those of 0 are left out. */
-export const byReason = z.record(z.string(), count.describe("packets")).meta({ maxProperties: 64 });
+export const byReason = z.record(z.string(), count.describe("packets")).meta({ ...atomicMap, maxProperties: 64 });

@@ -176,12 +176,12 @@ export const fleetNodeStatus = z.object({
     .array(relayEngine)
     .max(relayEngines.length)
     .optional()
-    .meta({ ...keyed("engine"), description: "what can carry relayed packets here" }),
+    .meta({ ...atomic, description: "what can carry relayed packets here" }),
   sensors: z
     .array(sensor)
     .max(64)
     .optional()
-    .meta({ ...keyed("pool"), description: "the sensors on this node, one for each pool" }),
+    .meta({ ...atomic, description: "the sensors on this node, one for each pool" }),
   relay: relay.optional().describe("the relay on this node"),
   rules: z
     .array(rule)

@@ -1,6 +1,6 @@
 // What a RelayRule's status tells: does it run, is something lost, and between which hops. Few nodes by name; all of them: FleetNode.
 import { z } from "zod";
-import { keyed, asSet } from "./cel.ts";
+import { atomic, keyed } from "./cel.ts";
 import { shortName } from "./config-values.ts";
 import { byReason, count, statusHead, timestamp, worstNodes } from "./custom-resource.ts";
 import { relayEngines } from "./vocabulary.ts";
@@ -22,7 +22,7 @@ const hopStatus = z.object({
   engines: z
     .array(z.enum(relayEngines).describe("xdp, tc, or afpacket"))
     .max(relayEngines.length)
-    .meta({ ...asSet, description: "what carries the packets there" }),
+    .meta({ ...atomic, description: "what carries the packets there" }),
   received: count.describe("packets that came for this hop: matched and refused"),
   matched: count.describe("packets that were taken"),
   refused: byReason.describe("packets that came for this hop and were not taken, by reason; those of 0 are left out"),
@@ -63,6 +63,6 @@ export const relayRuleStatus = z.object({
     .array(segment)
     .max(120)
     .optional()
-    .meta({ ...keyed("from", "to"), description: "each pair of hops with a tunnel between them" }),
+    .meta({ ...atomic, description: "each pair of hops with a tunnel between them" }),
 });
 export type RelayRuleStatus = z.output<typeof relayRuleStatus>;

@@ -23,6 +23,7 @@ export interface CrdSchema {
   readonly "x-kubernetes-int-or-string"?: boolean;
   readonly "x-kubernetes-list-type"?: string;
   readonly "x-kubernetes-list-map-keys"?: readonly string[];
+  readonly "x-kubernetes-map-type"?: string;
   readonly "x-kubernetes-validations"?: readonly {
     readonly rule: string;
     readonly message: string;
@@ -54,6 +55,7 @@ const kept = [
   "required",
   "x-kubernetes-list-type",
   "x-kubernetes-list-map-keys",
+  "x-kubernetes-map-type",
   "x-kubernetes-validations",
 ] as const;
 /** zod's bounds of every whole number that has none of its own. */

@@ -10,9 +10,11 @@ export interface ServerOptions {
   /** lines of its configuration, beside port, log and store */
   readonly config?: string;
   readonly jetstream?: boolean;
+  /** absent: this machine's own */
+  readonly program?: string;
 }
 
-const program = ["/usr/sbin/nats-server", "/usr/bin/nats-server"].find((path) => existsSync(path)) ?? "nats-server";
+const installed = ["/usr/sbin/nats-server", "/usr/bin/nats-server"].find((path) => existsSync(path)) ?? "nats-server";
 
 export class NatsServer implements AsyncDisposable {
   readonly dir = mkdtempSync(join(tmpdir(), "tapline-nats-"));
@@ -45,7 +47,9 @@ export class NatsServer implements AsyncDisposable {
       path,
       `host: 127.0.0.1\nport: ${this.#port}\nports_file_dir: "${this.dir}"\n${jetstream}\n${config}\n`,
     );
-    const child = spawn(program, ["-c", path, "-l", join(this.dir, "log")], { stdio: "ignore" });
+    const child = spawn(this.#options.program ?? installed, ["-c", path, "-l", join(this.dir, "log")], {
+      stdio: "ignore",
+    });
     this.#process = child;
     const ports = join(this.dir, `nats-server_${child.pid}.ports`);
     for (let tries = 0; !existsSync(ports) || readFileSync(ports, "utf8").trim() === ""; tries++) {

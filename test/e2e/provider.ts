@@ -5,7 +5,7 @@ import { rmSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { archive, buildImage, projectImage } from "./cluster/images.ts";
-import { binFolder, checkout, instance, kubeconfigPath, readState } from "./cluster/instance.ts";
+import { binFolder, checkout, type Instance, instance, kubeconfigPath, readState } from "./cluster/instance.ts";
 import { loadEverywhere } from "./cluster/node.ts";
 import { defaultKubernetes } from "./cluster/programs.ts";
 import { down } from "./cluster/down.ts";
@@ -16,6 +16,10 @@ export interface Stage extends AsyncDisposable {
   readonly kubectl: Kubectl;
   /** the project's, on every node */
   readonly image: string;
+}
+/** One whose machines and wires are at hand, too. */
+export interface LocalStage extends Stage {
+  readonly cluster: Instance;
 }
 
 interface Provided {
@@ -32,7 +36,15 @@ export async function stage(): Promise<Stage> {
   const provider = process.env["E2E_PROVIDER"] ?? "local";
   const open = { local, kind, existing }[provider];
   if (open === undefined) throw new Error(`E2E_PROVIDER is local, kind or existing, not ${provider}`);
-  const { kubectl, image, end } = await open();
+  return inNamespace(await open());
+}
+
+/** For what needs the fabric between the nodes: always the cluster that is made here. */
+export async function localStage(): Promise<LocalStage> {
+  return { ...(await inNamespace(await local())), cluster: localCluster() };
+}
+
+async function inNamespace({ kubectl, image, end }: Provided): Promise<Stage> {
   const namespace = `tapline-e2e-${randomBytes(3).toString("hex")}`;
   await kubectl.apply({
     apiVersion: "v1",
@@ -50,9 +62,11 @@ export async function stage(): Promise<Stage> {
   };
 }
 
+const localCluster = (): Instance => instance(process.env["E2E_CLUSTER"] ?? "e2e");
+
 /** A cluster that is up already stays up: whoever works on a test does not wait for it each time. */
 async function local(): Promise<Provided> {
-  const cluster = instance(process.env["E2E_CLUSTER"] ?? "e2e");
+  const cluster = localCluster();
   const { signal } = new AbortController();
   const wasUp = readState(cluster)?.phase === "up";
   const kubernetes =

@@ -6,8 +6,11 @@ import { parse } from "yaml";
 import { apiVersion } from "#domain/custom-resource.ts";
 import { relayRuleSpec } from "#domain/relay-rule-object.ts";
 import { sensorPoolSpec } from "#domain/sensor-pool.ts";
+import { fleetNodes, pools, rules } from "#operator/kinds.ts";
+import type { KubeObject } from "#operator/runtime/objects.ts";
 import type { Kubectl, Manifest } from "../e2e/kubectl.ts";
 import { type ApiserverAlone, firstStartMs } from "./apiserver-alone.ts";
+import { direct, makeClient } from "./parts.ts";
 import { Rest } from "./rest.ts";
 import { pool, rule, time, watched, wire } from "./whole-objects.ts";
 import { samples, startWithCrds } from "./with-crds.ts";
@@ -89,6 +92,35 @@ describe("an object that is sound", () => {
     expect(await stored("spool/honest")).toMatchObject({ status: lies, spec: watched, metadata: { generation: 1 } });
     await rest.ask("PATCH", path, { status: { conditions: [] }, spec: { capture: { threads: 2 } } }, patch);
     expect(await stored("spool/honest")).toMatchObject({ status: lies, metadata: { generation: 2 } });
+  });
+
+  it("takes a status whose counts and lists are empty again", async () => {
+    const node: Manifest = { apiVersion, kind: "FleetNode", metadata: { name: "emptied" } };
+    const sensor = { pool: "edge", version: "1", run: "r", started: time, lastReport: time, rung: "none", packets: 1, lost: 0, problems: [] }; // biome-ignore format: one row
+    const hop = { name: "a", nodes: 1, programmed: 1, reporting: 1, received: 1, matched: 1, sent: 1, lost: 0, pps: 0, bps: 0 }; // biome-ignore format: one row
+    const totals = { packets: 1, bytes: 1, pps: 0, bps: 0, lost: 0, suspect: 0, flows: 0 };
+    const full = { icmp: 1 };
+    const cases = [
+      [pool("emptied"), pools, { totals: { ...totals, drops: full } }, { totals: { ...totals, drops: {} } }],
+      [rule("emptied"), rules, { hops: [{ ...hop, engines: ["tc"], refused: full, dropped: full }], segments: [{ from: "a", to: "b", sent: 1, lost: 0 }] }, { hops: [{ ...hop, engines: [], refused: {}, dropped: {} }], segments: [] }],
+      [node, fleetNodes, { sensors: [{ ...sensor, drops: full }], engines: [{ engine: "tc", available: true, why: "" }] }, { sensors: [{ ...sensor, drops: {} }], engines: [] }],
+      [node, fleetNodes, { sensors: [{ ...sensor, drops: full }] }, { sensors: [] }],
+    ] as const; // biome-ignore format: a table
+    const client = makeClient(direct(alone.kubeconfig));
+    for (const [object, resource, ...statuses] of cases) {
+      await kubectl.apply(object);
+      const { kind, metadata } = object;
+      for (const status of statuses) {
+        await client.applyStatus(resource, {
+          apiVersion,
+          kind,
+          metadata: { name: metadata.name },
+          status,
+        } as KubeObject);
+        expect((await stored(`${kind.toLowerCase()}/emptied`))["status"], kind).toEqual(status);
+      }
+    }
+    client.close();
   });
 
   it("refuses an object of a version to come", async () => {

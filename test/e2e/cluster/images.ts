@@ -16,6 +16,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { run } from "./command.ts";
 import { cacheFolder, checkout } from "./instance.ts";
+import { provide, release, tools } from "./programs.ts";
 
 export const pauseImage = "localhost/pause:1";
 /** what a local build of deploy/Dockerfile starts from */
@@ -77,6 +78,29 @@ export async function projectImage(say: (text: string) => void, signal: AbortSig
 export async function buildImage(env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<string> {
   const script = join(checkout, "deploy", "image.sh");
   return (await run(script, [], { env: { ...process.env, ...env }, signal })).trim();
+}
+
+export interface NatsImage {
+  readonly registry: string;
+  readonly repository: string;
+  readonly tag: string;
+}
+
+/** As NATS' own image of this version: the server alone, and its path the entry point. */
+export async function natsImage(say: (text: string) => void, signal: AbortSignal): Promise<NatsImage> {
+  const program = tools.find(({ name }) => name === "nats-server");
+  if (program === undefined) throw new Error("nats-server is no tool any more");
+  const { path } = await provide(program, say, signal);
+  const image = { registry: "localhost", repository: "nats", tag: release(program).slice(1) };
+  const name = `${image.registry}/${image.repository}:${image.tag}`;
+  if ((await buildahRun(["images", "--format", "{{.Name}}:{{.Tag}}"], signal)).split("\n").includes(name)) return image;
+  await inScratch(async (scratch) => {
+    await run("cp", [path, join(scratch, "nats-server")], { signal });
+    const lines = ["FROM scratch", "COPY nats-server /nats-server", 'ENTRYPOINT ["/nats-server"]'];
+    writeFileSync(join(scratch, "Dockerfile"), `${lines.join("\n")}\n`);
+    await buildFrom(scratch, name, signal);
+  });
+  return image;
 }
 
 async function inScratch<T>(work: (scratch: string) => Promise<T>): Promise<T> {
