@@ -68,14 +68,13 @@ bool Window::confirmed(Sequence& s, int64_t& hi, uint32_t number, int64_t now, G
     Run gap = missing(hi + 1, held - hi - 1, rarely(s).held_since);
     gap.lost = gap.length;
     gap.suspect |= s.held_blind;
-    gap.confirmed = now;
     s.hold = Sequence::Hold::kNone;
     rare(s).jumps++;
     s.lost += gap.length;
     hi = held;
     lose_below(s, hi - kWindow + 1, now, sink);
     if (gap.length > 0) {  // empty when numbers in order came up to the held one
-      report(s, gap, true, sink);
+      report(s, gap, now, true, sink);
       miss(s, s.run_count, gap, now, sink);  // its top lies in the window: a straggler of it is late, not a duplicate
     }
     return false;
@@ -185,15 +184,18 @@ void Window::lose_below(Sequence& s, int64_t low, int64_t now, GapSink& sink) no
 void Window::lose(Sequence& s, Run& run, uint32_t upto, int64_t confirmed, GapSink& sink) noexcept {
   s.lost += upto - run.lost;
   run.lost = upto;
-  run.confirmed = confirmed;
-  if (!run.pending()) report(s, run, false, sink);
+  if (run.pending()) {
+    rare(s).partly_lost = confirmed;
+  } else {
+    report(s, run, confirmed, false, sink);
+  }
 }
 
-void Window::report(Sequence& s, const Run& run, bool jump, GapSink& sink) noexcept {
+void Window::report(Sequence& s, const Run& run, int64_t confirmed, bool jump, GapSink& sink) noexcept {
   s.min_gap = s.gaps == 0 ? run.length : std::min(s.min_gap, run.length);
   s.max_gap = std::max(s.max_gap, run.length);
   s.gaps++;
-  sink.gap(Gap{run.first, run.last(), run.noticed, run.confirmed, rarely(s).restarts, jump, run.suspect != 0});
+  sink.gap(Gap{run.first, run.last(), run.noticed, confirmed, rarely(s).restarts, jump, run.suspect != 0});
 }
 
 /// A pending number came after all: its run loses it, or falls into two.
@@ -209,8 +211,9 @@ void Window::see(Sequence& s, unsigned at, int64_t v, int64_t now, GapSink& sink
     return;
   }
   run.length = left;
-  if (!run.pending()) report(s, run, false, sink);  // the part already lost is now a gap of its own
-  if (right > 0) miss(s, at + 1, Run{v + 1, right, 0, whole.suspect, whole.noticed, 0}, now, sink);
+  // The part already lost is now a gap of its own.
+  if (!run.pending()) report(s, run, rarely(s).partly_lost, false, sink);
+  if (right > 0) miss(s, at + 1, Run{v + 1, right, 0, whole.suspect, whole.noticed}, now, sink);
 }
 
 void Window::miss(Sequence& s, unsigned at, const Run& run, int64_t now, GapSink& sink) noexcept {

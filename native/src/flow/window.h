@@ -40,12 +40,11 @@ struct Run {
   uint32_t lost : 31;
   uint32_t suspect : 1;  ///< noticed over a time in which this sensor was blind
   int64_t noticed;       ///< clock when a higher number showed that they are missing
-  int64_t confirmed;     ///< clock when the latest of the lost ones was counted
 
   int64_t last() const noexcept { return first + length - 1; }
   bool pending() const noexcept { return lost < length; }
 };
-static_assert(sizeof(Run) == 32);
+static_assert(sizeof(Run) == 24);
 
 /// What few of the flows need that lost something: late and double numbers, jumps, restarts. Made when one has it.
 struct Rarely {
@@ -56,6 +55,7 @@ struct Rarely {
   uint64_t late;
   int64_t held;
   int64_t held_since;
+  int64_t partly_lost;  ///< clock when the run across the window's lower edge last lost a number; there is one at most
   uint32_t jumps;
   uint32_t outliers;
   uint32_t restarts;
@@ -154,12 +154,12 @@ class Window {
   void lose_below(Sequence& s, int64_t low, int64_t now, GapSink& sink) noexcept;
   void lose(Sequence& s, Run& run, uint32_t upto, int64_t confirmed, GapSink& sink) noexcept;
   void end_segment(Sequence& s, int64_t end, GapSink& sink) noexcept;
-  void report(Sequence& s, const Run& run, bool jump, GapSink& sink) noexcept;
+  void report(Sequence& s, const Run& run, int64_t confirmed, bool jump, GapSink& sink) noexcept;
   bool make_room(Sequence& s) noexcept;
   void drop(Sequence& s, unsigned at) noexcept;
 
   Run missing(int64_t first, int64_t count, int64_t now) const noexcept {
-    return {first, static_cast<uint32_t>(count), 0, blind_, now, 0};
+    return {first, static_cast<uint32_t>(count), 0, blind_, now};
   }
 
   static constexpr Rarely kNothing{};
