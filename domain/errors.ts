@@ -312,6 +312,11 @@ export const catalogue = {
     "try again in a moment",
     503,
   ),
+  BUS_UNANSWERED: entry(
+    "no answer to {path} came from {subject}: {detail}",
+    "it is asked again later; that agent's own log says what keeps it",
+    504,
+  ),
   BUS_FAILED: entry("NATS at {servers} failed: {detail}", "it is tried again; the server's log may say more"),
   // The relay: its rules, its control socket, its plans, and what is wrong while it runs.
   RELAY_RULES_INVALID: entry(
