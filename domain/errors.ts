@@ -610,6 +610,10 @@ export const catalogue = {
     "{what} was let go although not all of it could be ended within {seconds} s: {detail}",
     "look at the nodes that the message names once they are back",
   ),
+  DRAIN_INCOMPLETE: entry(
+    "not all of this fleet has been taken back: {detail}",
+    "once what the message names is back, do it again; helm uninstall --no-hooks leaves it as it is: a relay that hears of nobody stops by itself after its orphanAfter",
+  ),
   RECONCILE_OVERDUE: entry(
     "{controller} was not done with {what} within {seconds} s",
     "it is tried again; which step waits is in its trace",

@@ -43,6 +43,8 @@ export const secrets: Resource<SecretKind> = { group: "", version: "v1", kind: "
 export const pods: Resource = { group: "", version: "v1", kind: "Pod", plural: "pods", namespaced: true };
 export const daemonSets: Resource<DaemonSet> = { group: "apps", version: "v1", kind: "DaemonSet", plural: "daemonsets", namespaced: true }; // biome-ignore format: one row
 
+export const deployments: Resource = { group: "apps", version: "v1", kind: "Deployment", plural: "deployments", namespaced: true }; // biome-ignore format: one row
+
 /** Of core/v1, as the cluster's own controllers tell them. */
 export interface EventKind extends KubeObject {
   readonly reason?: string;
