@@ -9,6 +9,7 @@ export function operatorCommand(done: Done): Command {
     .requiredOption("--config <file>", "YAML; every key is described in docs/reference/operator-config.md")
     .option("--kubeconfig <file>", "how the API is reached (default: the pod's service account)")
     .option("--check", "say whether the configuration is valid, and end", false)
+    .option("--drain", "take the operator's place, end all that it runs on nodes and made in the API, and end", false)
     .addHelpText("after", examples("operator --config operator.yaml --check", "operator --config operator.yaml --kubeconfig ~/.kube/config")) // biome-ignore format: one call
     .action(async (options: OperatorArguments) => {
       done(await (await import("./operator.ts")).operator(options));

@@ -42,6 +42,14 @@ const operator = z.strictObject({
   replicas: z.int().min(1).max(5).default(2).describe("one leads, the others wait to"),
   logLevel: z.enum(severities).default("info").describe("least urgent severity that is logged"),
   metricsPort: portNumber.default(9463).describe("port of /metrics, /healthz and /readyz"),
+  drainSeconds: z
+    .int()
+    .min(10)
+    .max(3600)
+    .default(240)
+    .describe(
+      "time that nodes have to come clean when the release is uninstalled; beyond 4 minutes give helm a --timeout, too",
+    ),
   resources: resources({ cpu: "50m", memory: "128Mi" }, { memory: "512Mi" }).describe("of its pods"),
   ...placement,
   affinity: asKubernetes("affinity").default({}).describe("beside the spread over nodes, which is always there"),

@@ -312,6 +312,11 @@ export const catalogue = {
     "try again in a moment",
     503,
   ),
+  BUS_UNANSWERED: entry(
+    "no answer to {path} came from {subject}: {detail}",
+    "it is asked again later; that agent's own log says what keeps it",
+    504,
+  ),
   BUS_FAILED: entry("NATS at {servers} failed: {detail}", "it is tried again; the server's log may say more"),
   // The relay: its rules, its control socket, its plans, and what is wrong while it runs.
   RELAY_RULES_INVALID: entry(
@@ -604,6 +609,10 @@ export const catalogue = {
   FINALIZER_OVERDUE: entry(
     "{what} was let go although not all of it could be ended within {seconds} s: {detail}",
     "look at the nodes that the message names once they are back",
+  ),
+  DRAIN_INCOMPLETE: entry(
+    "not all of this fleet has been taken back: {detail}",
+    "once what the message names is back, do it again; helm uninstall --no-hooks leaves it as it is: a relay that hears of nobody stops by itself after its orphanAfter",
   ),
   RECONCILE_OVERDUE: entry(
     "{controller} was not done with {what} within {seconds} s",

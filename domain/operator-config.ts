@@ -12,7 +12,7 @@ import {
   samePorts,
   whatever,
 } from "./agent-config.ts";
-import { kubernetesName, labelMap, path, shortName } from "./config-values.ts";
+import { duration, kubernetesName, labelMap, path, shortName } from "./config-values.ts";
 
 /** A login's file is the key of its Secret that has the same name. */
 export const loginKinds = ["user", "creds", "token", "nkey"] as const;
@@ -75,6 +75,13 @@ const agents = z.strictObject({
   relay: relay.prefault({}),
 });
 
+const drain = z.strictObject({
+  deployment: kubernetesName
+    .optional()
+    .describe("the operator's own Deployment, which `--drain` scales to 0 first; absent: nothing is scaled"),
+  timeout: duration("10s", "1h").prefault("4m").describe("for nodes to come clean; those that did not are named"),
+});
+
 export const operatorConfig = z
   .strictObject({
     name: z.string().min(1).max(253).optional().describe("this process's name in the Lease; absent: the host's name"),
@@ -93,6 +100,7 @@ export const operatorConfig = z
       })
       .prefault({}),
     agents,
+    drain: drain.prefault({}),
     metrics: z.strictObject(metricsKeys(9463)).prefault({}),
     profiling: profilingSection,
     log: logSection.prefault({}).meta(live),

@@ -43,6 +43,18 @@ export const secrets: Resource<SecretKind> = { group: "", version: "v1", kind: "
 export const pods: Resource = { group: "", version: "v1", kind: "Pod", plural: "pods", namespaced: true };
 export const daemonSets: Resource<DaemonSet> = { group: "apps", version: "v1", kind: "DaemonSet", plural: "daemonsets", namespaced: true }; // biome-ignore format: one row
 
+export const deployments: Resource = { group: "apps", version: "v1", kind: "Deployment", plural: "deployments", namespaced: true }; // biome-ignore format: one row
+
+/** Of core/v1, as the cluster's own controllers tell them. */
+export interface EventKind extends KubeObject {
+  readonly reason?: string;
+  readonly message?: string;
+  readonly lastTimestamp?: string | null;
+  readonly eventTime?: string | null;
+  readonly series?: { readonly lastObservedTime?: string };
+}
+export const coreEvents: Resource<EventKind> = { group: "", version: "v1", kind: "Event", plural: "events", namespaced: true }; // biome-ignore format: one row
+
 const headOf = ({ metadata }: KubeObject) => ({
   name: metadata.name,
   uid: metadata.uid ?? "",

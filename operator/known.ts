@@ -6,6 +6,7 @@ import { allotPorts, type PoolPorts } from "./controllers/sensorpool/ports.ts";
 import type { DaemonSet } from "./controllers/agent-pod.ts";
 import type { RuleObject } from "./controllers/relayrule/rule-object.ts";
 import type { FleetListener } from "./fleet/listener.ts";
+import type { PinningBook } from "./fleet/pinning-book.ts";
 import {
   fleetNodes,
   type FleetNodeKind,
@@ -30,20 +31,32 @@ export interface Stores {
   readonly daemonSets: ObjectStore<DaemonSet>;
 }
 
+interface KnownParts {
+  readonly stores: Stores;
+  readonly namespace: string;
+  readonly planner: Planner;
+  readonly listener: FleetListener;
+  readonly pinning: PinningBook;
+}
+
 export class Known {
   readonly #stores: Stores;
   readonly namespace: string;
   readonly planner: Planner;
   readonly listener: FleetListener;
+  readonly pinning: PinningBook;
   nodes: ReadonlyMap<string, NodeFacts> = new Map();
   refusedPools: ReadonlyMap<string, PoolRefusal> = new Map();
   ports: ReadonlyMap<string, PoolPorts> = new Map();
+  /** by DaemonSet: why the apiserver takes no more of its pods */
+  podsRefused: ReadonlyMap<string, string> = new Map();
 
-  constructor(stores: Stores, namespace: string, planner: Planner, listener: FleetListener) {
+  constructor({ stores, namespace, planner, listener, pinning }: KnownParts) {
     this.#stores = stores;
     this.namespace = namespace;
     this.planner = planner;
     this.listener = listener;
+    this.pinning = pinning;
   }
 
   get pools(): ObjectStore<PoolKind> {
@@ -80,6 +93,14 @@ export class Known {
       for (const node of poolNodes(pool, this.nodes.values())) found.set(node, [...(found.get(node) ?? []), pool.name]);
     }
     return found;
+  }
+
+  /** Sensors that were heard lately. */
+  reportingSensors(now: number): { readonly pool: string; readonly node: string }[] {
+    const { sensors } = this.listener;
+    return [...this.poolsByNode()].flatMap(([node, names]) =>
+      names.flatMap((pool) => (sensors.get(pool, node)?.heard.reporting(now) === true ? [{ pool, node }] : [])),
+    );
   }
 
   /** Something of the API's objects has changed, or a node told its interfaces. */

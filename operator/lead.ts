@@ -10,10 +10,12 @@ import type { Log, Logs } from "#process/log.ts";
 import { asWarning, logChange } from "#process/conditions.ts";
 import type { DaemonSet } from "./controllers/agent-pod.ts";
 import { FleetListener } from "./fleet/listener.ts";
+import { PinningBook } from "./fleet/pinning-book.ts";
 import { daemonSets, type FleetNodeKind, fleetNodes, type NodeKind, nodes, type PoolKind, pools, type RuleKind, rules } from "./kinds.ts"; // biome-ignore format: one list
 import { Known } from "./known.ts";
 import { finalizers, Placing } from "./placing.ts";
 import { Planner } from "./planner.ts";
+import { refusedPods } from "./refused-pods.ts";
 import { Applier } from "./runtime/apply.ts";
 import type { KubeClient } from "./runtime/client.ts";
 import { Controller, specChanged } from "./runtime/controller.ts";
@@ -43,6 +45,8 @@ const stepMs = 500;
 const statusMs = 1000;
 const placeMs = 2000;
 const refusedMs = 10_000;
+const lackingMs = 5000;
+const askMs = 2000;
 
 export async function lead(options: LeadOptions, signal: AbortSignal): Promise<void> {
   const { config, client, events, metrics, logs } = options;
@@ -72,7 +76,8 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
     monotonic: now,
   });
   const planner = new Planner({ fleet: config.fleet, key, book: listener.relays, log, now, wallClock });
-  const known = new Known(stores, config.namespace, planner, listener);
+  const pinning = new PinningBook(config.fleet, log);
+  const known = new Known({ stores, namespace: config.namespace, planner, listener, pinning });
   const applier = new Applier(client, metrics);
   const finalizer = <T extends KubeObject>(resource: Resource<T>, name: string): Finalizer<T> =>
     new Finalizer({ client, resource, finalizer: name, limitMs: finalizerMs, metrics, overdue: (object, error) => {
@@ -139,6 +144,13 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
         metrics.add("tapline_operator_reports_refused_total", { reason }, reports);
         log.warning("did not believe reports", { reason, reports, nodes: from.slice(0, 3) });
       }
+    }),
+    every(askMs, signal, log, "failed to ask about pinning", async () => {
+      const { session } = connection;
+      if (session) await pinning.look(session, known.reportingSensors(now()), now());
+    }),
+    every(lackingMs, signal, log, "failed to look for refused pods", async () => {
+      known.podsRefused = await refusedPods(client, stores.daemonSets.values(), signal);
     }),
     every(placeMs, signal, log, "failed to place relays", async () => {
       await placing.fleetNodes(signal);

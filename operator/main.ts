@@ -45,15 +45,22 @@ export async function startOperator(
   const client = new KubeClient({ access, fieldManager, metrics, writes, fence: election.fence });
   const forEvents = new KubeClient({ access, fieldManager, metrics, fence: election.fence, writes: { perSecond: 1, burst: 20 } }); // biome-ignore format: one call
   const events = new EventRecorder({ client: forEvents, controller: "tapline.dev/operator", instance, metrics, log });
-  let leading = false;
-  health.ready("lead", () => ({ ok: true, detail: leading ? "leads" : "waits to lead" }));
+  let leading: "not yet" | "fills its stores" | "leads" = "not yet";
+  health.ready("lead", () => {
+    if (leading !== "not yet") return { ok: leading === "leads", detail: leading };
+    // One that waits is of use as soon as it knows whom it waits for.
+    return election.known ? { ok: true, detail: "waits to lead" } : { ok: false, detail: "has not seen the Lease yet" };
+  });
 
   const ending = new AbortController();
   const ready = (): void => {
-    leading = true;
+    leading = "leads";
   };
   const led = election
-    .run(ending.signal, (signal) => lead({ config, client, events, metrics, registry, logs, ready }, signal))
+    .run(ending.signal, (signal) => {
+      leading = "fills its stores";
+      return lead({ config, client, events, metrics, registry, logs, ready }, signal);
+    })
     .then(
       () => shutdown.stop("ended leading"),
       // Two must never lead: this process ends, and its successor waits its turn.

@@ -7,6 +7,7 @@ import { PlanWriter, type WrittenPlan } from "#bus/plan-writer.ts";
 import type { Log } from "#process/log.ts";
 import { type Decision, decide } from "./controllers/relayrule/accept.ts";
 import { pathSecret } from "./controllers/relayrule/paths.ts";
+import { relayLabel } from "./controllers/relayrule/relay-pods.ts";
 import type { RuleObject } from "./controllers/relayrule/rule-object.ts";
 import { nextStep, type PlannedRule, type Standing, type Step } from "./controllers/relayrule/stage.ts";
 import type { NodeFacts } from "./controllers/nodes.ts";
@@ -29,6 +30,8 @@ interface NodePlan {
   before: readonly PlannedRule[] | undefined;
 }
 
+/** With a new session: three of the relays' intervals, and a little. */
+const listenMs = 3500;
 /** Plans read or written at once. */
 const atOnce = 16;
 const nothing: Decision = { accepted: new Map(), refused: new Map(), nodes: new Map(), paths: [] };
@@ -39,6 +42,7 @@ export class Planner {
   readonly #plans = new Map<string, NodePlan>();
   #session: NatsConnection | undefined;
   #writer: PlanWriter | undefined;
+  #listenUntil = -Infinity;
   #nodes: ReadonlyMap<string, NodeFacts> = new Map();
   #step: Step = { plans: new Map(), waiting: new Map() };
   decision: Decision = nothing;
@@ -59,6 +63,7 @@ export class Planner {
   use(session: NatsConnection): void {
     this.#session = session;
     this.#writer = undefined;
+    this.#listenUntil = this.#options.now() + listenMs;
   }
 
   async #open(session: NatsConnection): Promise<PlanWriter> {
@@ -79,13 +84,20 @@ export class Planner {
       if (signal.aborted) return;
       this.#plans.set(node, { written: await writer.read(node), before: undefined });
     });
-    if (signal.aborted || this.#writer !== writer) return;
+    if (signal.aborted || this.#writer !== writer || this.#listening()) return;
     const standing = new Map([...this.#plans].map(([node, plan]) => [node, this.#standing(node, plan)]));
     this.#step = nextStep(this.decision.nodes, this.decision.paths, standing);
     await inTurns([...this.#step.plans], async ([node, rules]) => {
       if (!signal.aborted) await this.#write(writer, node, rules);
     });
     this.#keep();
+  }
+
+  /** A relay that was not heard yet counts as dead, and nobody would wait for what it still sends. */
+  #listening(): boolean {
+    const now = this.#options.now();
+    if (now >= this.#listenUntil) return false;
+    return [...this.#plans].some(([node, { written }]) => (written?.rules.length ?? 0) > 0 && this.#relay(node)?.heard.reporting(now) !== true); // biome-ignore format: one expression
   }
 
   async #write(writer: PlanWriter, node: string, rules: readonly PlannedRule[]): Promise<void> {
@@ -114,8 +126,10 @@ export class Planner {
     return written !== undefined && plan?.generation === written.generation && plan.digest === written.digest;
   }
   #standing(node: string, { written, before }: NodePlan): Standing {
+    // NATS has lost its plan, and the relay still runs it: it is to be given an empty one.
+    const lost = written === undefined && (this.#relay(node)?.head.plan.generation ?? 0) > 0;
     return {
-      written: written?.rules as readonly PlannedRule[] | undefined,
+      written: lost ? [] : (written?.rules as readonly PlannedRule[] | undefined),
       acknowledged: this.#acknowledged(node, written),
       before,
       alive: this.#relay(node)?.heard.reporting(this.#options.now()) ?? false,
@@ -147,9 +161,17 @@ export class Planner {
 
   /** It has something to do, or has not yet acknowledged that it has nothing to do any more. */
   wantsRelay(node: string): boolean {
-    if ((this.decision.nodes.get(node)?.length ?? 0) > 0) return true;
-    const written = this.#plans.get(node)?.written;
-    return written !== undefined && (written.rules.length > 0 || !this.#acknowledged(node, written));
+    return (this.decision.nodes.get(node)?.length ?? 0) > 0 || !this.idle(node);
+  }
+
+  /** Nothing runs there, as far as is known: its plan is empty, and its relay said so. A node that has lost its relay's label had said it before, whoever led then. */
+  idle(node: string): boolean {
+    const plan = this.#plans.get(node);
+    const placed = this.#nodes.get(node)?.labels[relayLabel] === "true";
+    if (plan === undefined) return !placed; // not read yet
+    const { written } = plan;
+    if (written === undefined) return !placed || this.#relay(node)?.head.plan.generation === 0;
+    return written.rules.length === 0 && (!placed || this.#acknowledged(node, written));
   }
 
   /** Nodes on which something of a RelayRule may still run. */

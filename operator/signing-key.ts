@@ -9,18 +9,30 @@ import type { KubeClient } from "./runtime/client.ts";
 const entry = "operator.key";
 const publicEntry = "operator.pem";
 
+type Names = Pick<OperatorConfig, "namespace" | "signingKey">;
+
 export async function signingKey(
   client: KubeClient,
-  { namespace, signingKey: names }: Pick<OperatorConfig, "namespace" | "signingKey">,
+  { namespace, signingKey: names }: Names,
   signal: AbortSignal,
 ): Promise<KeyObject> {
   const name = { namespace, name: names.secret };
-  const found = await client.find(secrets, name, signal);
-  const key = found ? readKey(found.data?.[entry]) : await makeKey(client, name, signal);
+  const key =
+    (await keptKey(client, { namespace, signingKey: names }, signal)) ?? (await makeKey(client, name, signal));
   const pem = createPublicKey(key).export({ type: "spki", format: "pem" }).toString();
   const map = { apiVersion: "v1", kind: "ConfigMap", metadata: { namespace, name: names.publicConfigMap }, data: { [publicEntry]: pem } }; // biome-ignore format: one object
   await client.apply(configMaps, map, { force: true, signal });
   return key;
+}
+
+/** Undefined: none was ever made, or somebody took it away. */
+export async function keptKey(
+  client: KubeClient,
+  { namespace, signingKey: names }: Names,
+  signal: AbortSignal,
+): Promise<KeyObject | undefined> {
+  const found = await client.find(secrets, { namespace, name: names.secret }, signal);
+  return found && readKey(found.data?.[entry]);
 }
 
 const readKey = (data: string | undefined): KeyObject => createPrivateKey(Buffer.from(data ?? "", "base64"));

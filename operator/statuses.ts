@@ -8,6 +8,7 @@ import { type Holding, ruleVerdict } from "./fleet/rule-status.ts";
 import { changeOf } from "./fleet/meaning.ts";
 import { WriteGate } from "./fleet/write-gate.ts";
 import { poolNodes } from "./controllers/sensorpool/claims.ts";
+import { relaysName } from "./controllers/relayrule/relay-pods.ts";
 import { sensorsName } from "./controllers/sensorpool/sensor-pods.ts";
 import { fleetNodes, type FleetNodeKind, poolObject, pools, rules } from "./kinds.ts";
 import type { Known } from "./known.ts";
@@ -70,7 +71,7 @@ export class Statuses {
   }
 
   *#rules(now: number): Generator<Asked<Kind>> {
-    const { planner, listener } = this.#known;
+    const { planner, listener, podsRefused } = this.#known;
     for (const object of this.#known.rules.values()) {
       const { name } = object.metadata;
       const accepted = planner.decision.accepted.get(name);
@@ -83,6 +84,7 @@ export class Statuses {
         path: (path) => listener.relays.path(path),
         programmed: (node, id) => planner.programmed(node, id),
         waitsFor: (node) => planner.waitsFor(node),
+        podsRefused: podsRefused.get(relaysName),
         now,
       });
       yield { object, verdict };
@@ -90,7 +92,7 @@ export class Statuses {
   }
 
   *#pools(now: number): Generator<Asked<Kind>> {
-    const { listener, nodes, daemonSets, refusedPools, ports, namespace } = this.#known;
+    const { listener, nodes, daemonSets, refusedPools, podsRefused, ports, namespace } = this.#known;
     for (const object of this.#known.pools.values()) {
       const pool = poolObject(object);
       if (!pool || pool.leaving === true) continue;
@@ -99,6 +101,7 @@ export class Statuses {
         refusal: refusedPools.get(pool.name),
         nodes: poolNodes(pool, nodes.values()),
         ready: live?.status?.numberReady ?? 0,
+        podsRefused: podsRefused.get(sensorsName(pool.name)),
         ports: ports.get(pool.name),
         sensor: (node) => listener.sensors.get(pool.name, node),
         now,
@@ -108,7 +111,7 @@ export class Statuses {
   }
 
   *#nodes(now: number): Generator<Asked<FleetNodeKind>> {
-    const { listener, planner, nodes, nodeKinds, fleetNodes: objects } = this.#known;
+    const { listener, planner, pinning, nodes, nodeKinds, fleetNodes: objects } = this.#known;
     const placed = Map.groupBy(
       [...planner.decision.accepted].flatMap(([owner, { layout }]) => layout.rules.map((one) => ({ ...one, owner }))),
       ({ node }) => node,
@@ -124,6 +127,7 @@ export class Statuses {
         info: status?.nodeInfo,
         cpus: Number.isInteger(cpus) ? cpus : undefined,
         sensors: new Map((poolsOf.get(name) ?? []).map((pool) => [pool, listener.sensors.get(pool, name)])),
+        pinning: (pool) => pinning.get({ pool, node: name }),
         relayWanted: planner.wantsRelay(name),
         relay: listener.relays.get(name),
         generation: planner.generation(name),

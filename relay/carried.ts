@@ -46,6 +46,11 @@ export class Carried {
     await this.#saving;
   }
 
+  /** After close: the next process chooses for every rule anew. */
+  remove(): Promise<void> {
+    return this.#file.remove();
+  }
+
   #save(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

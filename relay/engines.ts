@@ -24,4 +24,6 @@ export interface Engines {
   workers(): readonly WorkerView[];
   /** Traffic goes on, where it can. */
   close(): Promise<void> | void;
+  /** In place of close: nothing is carried any more, and nothing is left behind. */
+  uninstall(): Promise<void>;
 }

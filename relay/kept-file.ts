@@ -81,6 +81,11 @@ export class KeptFile<T> {
     }
   }
 
+  /** It and the one before. What was moved aside stays. */
+  async remove(): Promise<void> {
+    for (const path of [this.path, this.#last]) await rm(path, { force: true });
+  }
+
   async #keepLast(): Promise<void> {
     const linked = `${this.#last}.new`;
     await rm(linked, { force: true });

@@ -93,5 +93,6 @@ export function noEngines(why: string): Engines {
     takeTraces: () => [],
     workers: () => [],
     close: () => {},
+    uninstall: () => Promise.resolve(),
   };
 }

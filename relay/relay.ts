@@ -11,7 +11,7 @@
 //   beat       once a second: figures → report, metrics, log, conditions
 import { chmodSync } from "node:fs";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { z } from "zod";
 import { serveRelay } from "#api/server.ts";
 import { TaplineError } from "#domain/errors.ts";
@@ -46,8 +46,10 @@ export async function startRelay(first: RelayConfig, context: AgentContext): Pro
   const failures = new Map<string, TaplineError>();
 
   const engines = traced("open the engines", {}, () => openEngines(first, log));
-  shutdown.part({ name: "engines", close: () => engines.close(), deadlineMs: 5000 });
-  const epoch = await keptEpoch(first, engines.adopted);
+  let leave = async (): Promise<void> => engines.close();
+  shutdown.part({ name: "engines", close: () => leave(), deadlineMs: 5000 });
+  const epochFile = new KeptFile(join(first.state.path, "epoch.json"), (value) => keptNumber.parse(value).epoch);
+  const epoch = await keptEpoch(epochFile, engines.adopted);
   const near = await Near.open({
     engines,
     folder: runFolder(first),
@@ -89,6 +91,16 @@ export async function startRelay(first: RelayConfig, context: AgentContext): Pro
     log.notice("took the rules that were kept", { rules: found.value.rules.length, generation: running.generation });
   } else if (!planned && !found.damage) programme.begin([]);
   // Else it is not known what is wanted: what runs in the kernel goes on until somebody says.
+
+  leave = async () => {
+    // The fleet has said that this node relays nothing: a relay that ends then ends for good.
+    const over = planned && running.generation > 0 && book.rules.length === 0;
+    if (!over) return await engines.close();
+    await engines.uninstall();
+    await near.uninstall();
+    for (const kept of [file, carried, epochFile]) await kept.remove();
+    log.notice("left nothing on this node", { generation: running.generation });
+  };
 
   near.follow((next) => programme.changed(next));
 
@@ -203,15 +215,14 @@ const keptRules = ({ state }: RelayConfig, planned: boolean): KeptFile<KeptValue
 const keptNumber = z.object({ epoch: z.int().min(1) });
 
 /** Of this node's tunnels: as long as the kernel goes on with their numbering, the same. */
-async function keptEpoch({ state }: RelayConfig, adopted: boolean): Promise<number> {
-  const file = new KeptFile(join(state.path, "epoch.json"), (value) => keptNumber.parse(value).epoch);
+async function keptEpoch(file: KeptFile<number>, adopted: boolean): Promise<number> {
   const { value } = await file.load(Date.now());
   if (adopted && value !== undefined) return value;
   // Seconds since 1970 as 32 bits; and never the one before, should the clock have been set back.
   const now = Math.floor(Date.now() / 1000) % 2 ** 32;
   const epoch = Math.max(1, now === value ? now + 1 : now);
   await file.save({ epoch });
-  chmodSync(state.path, 0o700);
+  chmodSync(dirname(file.path), 0o700);
   return epoch;
 }
 

@@ -24,6 +24,8 @@ export interface DaemonSet extends KubeObject {
   readonly status?: {
     readonly observedGeneration?: number;
     readonly desiredNumberScheduled?: number;
+    /** pods that there are, whatever they do */
+    readonly currentNumberScheduled?: number;
     readonly numberReady?: number;
     readonly updatedNumberScheduled?: number;
   };

@@ -14,6 +14,8 @@ export interface RuleView {
   readonly programmed: (node: string, id: string) => boolean;
   /** for whom a node's plan waits: stage.ts */
   readonly waitsFor: (node: string) => readonly string[];
+  /** why the apiserver takes no more pods of relays; undefined: it takes all */
+  readonly podsRefused: string | undefined;
   /** monotonic, ms */
   readonly now: number;
 }

@@ -8,6 +8,8 @@ const losses = new Set(["lost", "dropped", "drops", "refused", "suspect"]);
 const rates = new Set(["pps", "bps"]);
 /** They follow the clock, not the fleet. */
 const times = new Set(["lastReport", "lastTransitionTime", "lastPacket"]);
+/** Where something pinned is now: what is not where it is wished stands in `drift`, too. */
+const places = new Set(["actual", "effective"]);
 /** A rate that is within this share of what was told wavers. */
 const wavers = 0.1;
 
@@ -18,7 +20,7 @@ export function changeOf(before: unknown, now: unknown): Change {
 
 function compare(before: unknown, now: unknown, loss: boolean, key: string): Change {
   if (before === now) return "none";
-  if (times.has(key)) return "minor";
+  if (times.has(key) || places.has(key)) return "minor";
   if (typeof before === "number" && typeof now === "number") return compareNumbers(before, now, loss, key);
   if (key === "conditions" && Array.isArray(before) && Array.isArray(now)) return sameVerdicts(before, now) ? "minor" : "major"; // biome-ignore format: one row
   if (!isObject(before) || !isObject(now)) return "major";

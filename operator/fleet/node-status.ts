@@ -7,13 +7,20 @@ import type { Holding } from "./rule-status.ts";
 import type { SensorState } from "./sensor-book.ts";
 import { clockText } from "./pool-status.ts";
 import { listed } from "./words.ts";
+import type { PinningView } from "./pinning-view.ts";
 import { sumsOf, total } from "./relay-book.ts";
+
+type Nic = NonNullable<FleetNodeStatus["interfaces"]>[number];
+/** As the object takes them. */
+const mostNics = 256;
 
 export interface NodeView {
   readonly info: { readonly kernelVersion: string; readonly architecture: string; readonly osImage?: string } | undefined;
   readonly cpus: number | undefined;
   /** pools that have a sensor here */
   readonly sensors: ReadonlyMap<string, SensorState | undefined>;
+  /** what a pool's sensor answered about pinning; undefined: nothing yet */
+  readonly pinning: (pool: string) => PinningView | undefined;
   /** a relay is wanted here */
   readonly relayWanted: boolean;
   readonly relay: RelayState | undefined;
@@ -39,21 +46,26 @@ export function nodeVerdict(view: NodeView): NodeVerdict {
   const reporting: Omit<Holding, "type"> = silent.length > 0 ? { status: "False", reason: "NotReporting", message: `not reporting: ${listed(silent)}` } : { status: "True", reason: asked ? "Reporting" : "NothingAsked", message: asked ? "every agent reports" : "no agent is wanted here" }; // biome-ignore format: one expression
   const runs = relay?.head.plan.generation ?? 0;
   const programmed: Omit<Holding, "type"> = generation === 0 || runs === generation ? { status: "True", reason: "Programmed", message: generation === 0 ? "there is no plan for this node" : `plan ${generation} runs` } : { status: "False", reason: relay?.head.plan.state === "refused" ? "PlanRefused" : "Waiting", message: `plan ${runs} runs; ${generation} is wanted` }; // biome-ignore format: one expression
+  const pinned = pinnedVerdict(view);
+  // Not pinned is slower, not wrong: it is told, and holds nothing up.
   const worst = [reporting, programmed].find(({ status }) => status !== "True");
-  const links = relay?.links?.map(({ name, mtu }) => ({ name, mtu })) ?? [];
+  const nics = nicsOf(view);
+  const numaNodes = [...view.sensors.keys()].flatMap((pool) => view.pinning(pool)?.numaNodes ?? []);
   const rules = view.rules.slice(0, mostNodeRules).flatMap((one) => ruleRow(one, view));
   return {
     holding: [
       { type: "Reporting", ...reporting },
       { type: "Programmed", ...programmed },
+      ...(pinned ? [{ type: "Pinned", ...pinned } as const] : []),
       { type: "Ready", ...(worst ?? { status: "True", reason: "Ready", message: "all that is asked of this node holds" }) }, // biome-ignore format: one row
     ],
     figures: {
       ...(info ? { kernel: { release: info.kernelVersion, architecture: info.architecture, ...(info.osImage ? { os: info.osImage } : {}) } } : {}), // biome-ignore format: one row
       ...(cpus === undefined ? {} : { cpus }),
-      ...(links.length > 0 ? { interfaces: links } : {}),
+      ...(numaNodes.length > 0 ? { numaNodes: [...new Map(numaNodes.map((one) => [one.node, one])).values()] } : {}),
+      ...(nics.length > 0 ? { interfaces: nics } : {}),
       ...(relay ? { engines: relay.head.engines.map(({ engine, available, why }) => ({ engine, available, why: why.slice(0, 512) })) } : {}), // biome-ignore format: one row
-      ...(view.sensors.size > 0 ? { sensors: [...view.sensors].flatMap(([pool, state]) => (state ? [sensorRow(pool, state)] : [])) } : {}), // biome-ignore format: one row
+      ...(view.sensors.size > 0 ? { sensors: [...view.sensors].flatMap(([pool, state]) => (state ? [sensorRow(pool, state, view.pinning(pool))] : [])) } : {}), // biome-ignore format: one row
       ...(relay ? { relay: relayRow(relay, generation) } : {}),
       ...(rules.length > 0 ? { rules } : {}),
       ...(view.rules.length > mostNodeRules ? { rulesLeftOut: view.rules.length - mostNodeRules } : {}),
@@ -73,7 +85,38 @@ const problems = ({ clockOffMs, head }: RelayState | SensorState): string[] => [
 const startedOf = ({ clockOffMs, head, at }: RelayState | SensorState): string =>
   clockOffMs === undefined ? seconds(head.started) : moment(at);
 
-const sensorRow = (pool: string, state: SensorState): FleetSensor => ({
+/** What its agents see of it: the relay all its interfaces, sensors those that they are to watch. */
+function nicsOf({ relay, sensors, pinning }: NodeView): NonNullable<FleetNodeStatus["interfaces"]> {
+  const found = new Map<string, Nic>();
+  const add = (name: string, more: Omit<Nic, "name">): void => {
+    if (name.length > 0 && name.length < 16) found.set(name, { name, ...found.get(name), ...more });
+  };
+  for (const { name, mtu } of relay?.links ?? []) add(name, { mtu });
+  for (const [pool, state] of sensors) {
+    for (const one of state?.interfaces ?? []) add(one.interface, { state: one.state });
+    for (const [name, numaNode] of pinning(pool)?.numaOf ?? []) add(name, { numaNode });
+  }
+  return [...found.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1)).slice(0, mostNics);
+}
+
+/** Undefined when nobody was asked yet, or nobody is there. */
+function pinnedVerdict({ sensors, pinning }: NodeView): Omit<Holding, "type"> | undefined {
+  const told = [...sensors.keys()].flatMap((pool) => pinning(pool)?.pinning ?? []);
+  if (told.length === 0) return undefined;
+  const drift = told.flatMap((one) => one.drift);
+  const [cause] = told.flatMap((one) => one.cause ?? []);
+  if (drift.length === 0) return { status: "True", reason: "AsWished", message: "all that is wished for is so" };
+  const texts = drift.map(
+    (one) => `${one.interface}: ${one.name} is on ${one.actual ?? "?"}, wished on ${one.desired}`,
+  );
+  return {
+    status: "False",
+    reason: "Drift",
+    message: `${listed(texts)}${cause === undefined ? "" : `; ${cause}`}`.slice(0, 2000),
+  };
+}
+
+const sensorRow = (pool: string, state: SensorState, told: PinningView | undefined): FleetSensor => ({
   pool,
   version: state.head.version.slice(0, 128),
   run: state.head.run.slice(0, 128),
@@ -84,6 +127,7 @@ const sensorRow = (pool: string, state: SensorState): FleetSensor => ({
   lost: state.lost,
   drops: state.drops,
   problems: problems(state),
+  ...(told ? { pinning: told.pinning } : {}),
 });
 
 const relayRow = (state: RelayState, wanted: number): FleetRelay => ({

@@ -17,6 +17,8 @@ export interface PoolView {
   readonly nodes: readonly string[];
   /** pods of the DaemonSet that are ready */
   readonly ready: number;
+  /** why the apiserver takes no more of them; undefined: it takes all */
+  readonly podsRefused: string | undefined;
   readonly ports: SensorPoolStatus["ports"];
   readonly sensor: (node: string) => SensorState | undefined;
   /** monotonic, ms */
@@ -76,9 +78,10 @@ export function poolVerdict(view: PoolView): PoolVerdict {
   };
 }
 
-function readyVerdict({ nodes, ready, refusal }: PoolView, silent: readonly string[]): Verdict {
+function readyVerdict({ nodes, ready, refusal, podsRefused }: PoolView, silent: readonly string[]): Verdict {
   if (refusal) return { status: "False", reason: "NotAccepted", message: refusal.message };
   if (nodes.length === 0) return { status: "False", reason: "NoNodes", message: "no node is selected: kubectl get nodes --show-labels" }; // biome-ignore format: one row
+  if (podsRefused !== undefined) return { status: "False", reason: "PodsRefused", message: podsRefused };
   if (ready < nodes.length) return { status: "False", reason: "SensorsStarting", message: `${ready} of ${nodes.length} sensors are ready` }; // biome-ignore format: one row
   if (silent.length > 0)
     return { status: "False", reason: "NotReporting", message: `not reporting: ${listed(silent)}` };

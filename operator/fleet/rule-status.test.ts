@@ -28,6 +28,7 @@ class Lab {
   readonly silent = new Set<string>();
   readonly late = new Set<string>();
   state: RuleRow["state"] = "active";
+  podsRefused: string | undefined;
 
   constructor() {
     const rules = Map.groupBy(layout.rules, ({ node }) => node);
@@ -66,7 +67,7 @@ class Lab {
     this.book.hear(report as unknown as RelayReport, 0, this.now, 0);
   }
   get verdict(): RuleVerdict {
-    return ruleVerdict({ layout, relay: (node) => this.book.get(node), path: (path) => this.book.path(path), programmed: (node) => !this.late.has(node), waitsFor: () => [], now: this.now }); // biome-ignore format: one call
+    return ruleVerdict({ layout, relay: (node) => this.book.get(node), path: (path) => this.book.path(path), programmed: (node) => !this.late.has(node), waitsFor: () => [], podsRefused: this.podsRefused, now: this.now }); // biome-ignore format: one call
   }
   says(type: string): string {
     const one = this.verdict.holding.find((condition) => condition.type === type);
@@ -146,8 +147,20 @@ test("what is not programmed, and what waits, is told by node with the reason", 
   expect(lab.says("Ready")).toBe("False RuleWaits: core-1: no address for eth9; and 2 more");
 });
 
+test("relays whose pods are refused: that is said instead of their silence, of rules that wait for one", () => {
+  const lab = new Lab();
+  lab.seconds(10, 1000);
+  lab.podsRefused = "1 of 3 pods are refused: quota";
+  expect(lab.says("Ready")).toMatch(/^True/);
+  lab.silent.add("edge-2");
+  lab.late.add("edge-2");
+  lab.seconds(4, 1000);
+  expect(lab.says("Programmed")).toBe("False PodsRefused: 1 of 3 pods are refused: quota");
+  expect(lab.says("Ready")).toBe("False PodsRefused: 1 of 3 pods are refused: quota");
+});
+
 test("a rule that is not accepted says so in every condition", () => {
-  const { holding } = ruleVerdict({ layout: { reason: "Loop", message: "it is in a loop" }, relay: () => undefined, path: () => undefined, programmed: () => false, waitsFor: () => [], now: 0 }); // biome-ignore format: one call
+  const { holding } = ruleVerdict({ layout: { reason: "Loop", message: "it is in a loop" }, relay: () => undefined, path: () => undefined, programmed: () => false, waitsFor: () => [], podsRefused: undefined, now: 0 }); // biome-ignore format: one call
   expect(holding[0]).toEqual({ type: "Accepted", status: "False", reason: "Loop", message: "it is in a loop" });
   expect(holding.slice(1).every(({ status, reason }) => status === "False" && reason === "NotAccepted")).toBe(true);
 });

@@ -61,6 +61,8 @@ function programmedVerdict(layout: Layout, view: RuleView): Verdict {
   const nodes = new Set(layout.rules.map(({ node }) => node));
   if (late.length === 0) return { status: "True", reason: "Programmed", message: `${counted(nodes.size, "node")} ${nodes.size === 1 ? "runs" : "run"} this generation` }; // biome-ignore format: one row
   const silent = late.filter((node) => view.relay(node)?.heard.reporting(view.now) !== true);
+  if (silent.length > 0 && view.podsRefused !== undefined)
+    return { status: "False", reason: "PodsRefused", message: view.podsRefused };
   if (silent.length > 0)
     return { status: "False", reason: "NotReporting", message: `not reporting: ${listed(silent)}` };
   const refusing = late.filter((node) => view.relay(node)?.head.plan.state === "refused");

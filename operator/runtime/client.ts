@@ -188,6 +188,13 @@ export class KubeClient {
     return this.#apply<T>(call, object, true, `${this.fieldManager}-status`);
   }
 
+  /** How many pods it shall have. */
+  async scale(resource: Resource, name: ObjectName, replicas: number, signal?: AbortSignal): Promise<void> {
+    const query = { fieldManager: this.fieldManager };
+    const body = { type: "application/merge-patch+json", value: { spec: { replicas } } };
+    await this.#call({ verb: "patch", method: "PATCH", resource, name, subresource: "scale", query, body, signal });
+  }
+
   /** True when there was one. `uid`: only this very object, not one of the same name that came after it. */
   async delete(
     resource: Resource,

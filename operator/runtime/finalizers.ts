@@ -60,13 +60,15 @@ export class Finalizer<T extends KubeObject> {
       };
       failure = new TaplineError("FINALIZER_OVERDUE", details, { cause: error });
     }
-    await this.#release(object, signal);
+    await this.takeOff(object, signal);
     this.#since.delete(uid);
     metrics.add("tapline_operator_finalizers_total", { outcome: failure === undefined ? "ended" : "overdue" }, 1);
     if (failure !== undefined) overdue(object, failure);
   }
 
-  async #release(object: T, signal: AbortSignal): Promise<void> {
+  /** Whatever became of what it stands for. */
+  async takeOff(object: T, signal: AbortSignal): Promise<void> {
+    if (!this.isOn(object)) return;
     const others = (object.metadata.finalizers ?? []).filter((name) => name !== this.#options.finalizer);
     try {
       await this.#set(object, others, signal);

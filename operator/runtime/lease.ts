@@ -74,6 +74,11 @@ export class LeaderElection {
     return this.#now() - this.#renewedAt < this.#durations.renewMs;
   }
 
+  /** It was looked at, and may be anybody's. */
+  get known(): boolean {
+    return this.#seen !== undefined;
+  }
+
   /** For a client's fence. */
   readonly fence = (): void => {
     if (!this.holds()) throw this.#lost("a write came after the lease was not renewed in time");

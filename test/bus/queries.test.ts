@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { gunzipSync } from "node:zlib";
 import { ErrorCode, type NatsConnection, type NatsError, RequestStrategy } from "nats";
 import { expect, test } from "vitest";
+import { askAgent } from "#bus/asking.ts";
 import { type Answer, type QueryOptions, QueryService } from "#bus/queries.ts";
 import type { Problem } from "#domain/problem.ts";
 import { querySubject } from "#domain/subjects.ts";
@@ -203,4 +204,18 @@ test("a drain takes no more questions and finishes those under way", async () =>
   gate.resolve();
   await end;
   expect((await under).status).toBe(200);
+});
+
+test("who asks gets the answer's JSON, a large one too; a refusal and a silence are told in the agent's or the server's words", async () => {
+  await using server = await NatsServer.start({ jetstream: false });
+  const large = { text: "x".repeat(100_000) };
+  await using asked = await Asked.open(server, {
+    answer: async (path) => (path.includes("none") ? json({ detail: "there is no such flow" }, 404) : path.includes("large") ? json(large) : json({ path })), // biome-ignore format: one choice
+  });
+  const ask = (path: string, subject = querySubject(place)) => askAgent(asked.asker, subject, path, 5000);
+  expect(await ask("/api/v1/flows")).toEqual({ path: "/api/v1/flows" });
+  expect(await ask("/api/v1/large")).toEqual(large);
+  await expect(ask("/api/v1/none")).rejects.toMatchObject({ code: "BUS_UNANSWERED", message: expect.stringMatching(/\/api\/v1\/none.*404: .*there is no such flow/) as string }); // biome-ignore format: one row
+  const other = querySubject({ ...place, node: "node-2" });
+  await expect(ask("/api/v1/flows", other)).rejects.toMatchObject({ code: "BUS_UNANSWERED" });
 });

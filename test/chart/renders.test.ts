@@ -43,7 +43,7 @@ describe.each(valueFiles)("with the values %s", (name) => {
   it("every pod is as restricted as Kubernetes asks of the most restricted", async () => {
     const objects = objectsOf(await rendered("--values", values(name)));
     const pods = podSpecs(objects);
-    expect(pods.map(({ owner }) => owner)).toEqual(expect.arrayContaining(["Deployment tapline-operator", "Pod tapline-counted"])); // biome-ignore format: one line
+    expect(pods.map(({ owner }) => owner)).toEqual(expect.arrayContaining(["Deployment tapline-operator", "Job tapline-drain", "Pod tapline-counted"])); // biome-ignore format: one line
     for (const { owner, spec } of pods) {
       const about = { owner, ...spec.securityContext };
       expect(about).toMatchObject({ owner, runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } });
@@ -137,7 +137,7 @@ it("names stay within what Kubernetes takes, however long the release's is", asy
 it("a new version of the chart restarts nothing by itself: pods' labels do not name it", async () => {
   const objects = objectsOf(await rendered());
   const templates = objects.flatMap((object) => (object["spec"] as { template?: object } | undefined)?.template ?? []);
-  expect(templates).toHaveLength(2);
+  expect(templates).toHaveLength(3);
   expect(JSON.stringify(templates)).not.toContain("helm.sh/chart");
 });
 

@@ -1,22 +1,15 @@
 // The leader's work on a real apiserver and a real nats-server, with relays' own plan readers at the other end: objects in, DaemonSets, labels, signed plans in the right
 // order and statuses out. Nothing here runs pods: relays report what they would count.
-import { createPublicKey } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Registry } from "prom-client";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { ReportPublisher } from "#bus/reports.ts";
-import type { RunningPlan } from "#bus/plan-seal.ts";
-import { PlanReader } from "#bus/plans.ts";
 import { operatorConfig } from "#domain/operator-config.ts";
-import type { RelayReport, RuleRow } from "#domain/relay-report.ts";
-import type { NamedRule } from "#domain/relay-rule.ts";
-import { relayReportSubject } from "#domain/subjects.ts";
 import { lead } from "#operator/lead.ts";
 import { EventRecorder } from "#operator/runtime/events.ts";
 import { createLogs } from "#process/log.ts";
 import { NatsServer } from "../bus/nats-server.ts";
-import { SensorEnd } from "../bus/sensor-end.ts";
 import { eventually, type Manifest } from "../e2e/kubectl.ts";
+import { ActingRelay } from "./acting-relay.ts";
 import { type ApiserverAlone, firstStartMs } from "./apiserver-alone.ts";
 import { direct, makeClient, makeFigures, recordedLog } from "./parts.ts";
 import { startWithCrds } from "./with-crds.ts";
@@ -26,8 +19,8 @@ let server: NatsServer;
 const ending = new AbortController();
 const recorded = recordedLog();
 let leading: Promise<void> = Promise.resolve();
-const relays: Relay[] = [];
-/** which node took which plan: node:generation:rules */
+const relays: ActingRelay[] = [];
+/** which node took which plan: node:outputs of each rule */
 const taken: string[] = [];
 
 beforeAll(async () => {
@@ -40,49 +33,6 @@ afterAll(async () => {
   await server[Symbol.asyncDispose]();
   await alone[Symbol.asyncDispose]();
 });
-
-/** A relay that programs at once, and counts what it is told to have counted. */
-class Relay {
-  readonly node: string;
-  readonly end = new SensorEnd(server.url);
-  readonly #reader: PlanReader;
-  readonly #publisher: ReportPublisher;
-  readonly #beating: NodeJS.Timeout;
-  #sequence = 0;
-  running: RunningPlan = { generation: 0, digest: null };
-  rules: readonly NamedRule[] = [];
-  /** of each rule: taken; of those that came by a tunnel: lost before */
-  matched = 0;
-  lost = 0;
-
-  constructor(node: string, publicPem: string) {
-    this.node = node;
-    const { connection, conditions } = this.end;
-    const place = { fleet: "prod", node };
-    this.#publisher = new ReportPublisher(connection, conditions, relayReportSubject(place));
-    this.#reader = new PlanReader({ connection, conditions, place, key: createPublicKey(publicPem), running: () => this.running, pauseMs: 200, take: async (plan, { generation, digest }) => {
-      this.rules = plan.rules as NamedRule[];
-      this.running = { generation, digest };
-      taken.push(`${node}:${this.rules.map(({ to }) => to.length).join()}`);
-    } }); // biome-ignore format: one call
-    this.#beating = setInterval(() => this.#beat(), 1000);
-  }
-
-  #beat(): void {
-    const time = `${new Date().toISOString().slice(0, -1)}000000Z`;
-    const rows = this.rules.map(({ id, to }): RuleRow => ({ id, name: id, state: "active", engine: "tc", why: "", input_interface: "eth1", input_vlan: null, input_group: null, input_port: null, input_path: null, matched: this.matched, bytes: 0, refused: {}, packets_relayed: this.matched * to.length, bytes_relayed: 0, dropped: {}, last: null, packets_per_second: 0, bits_per_second: 0 })); // biome-ignore format: one row
-    const hops = this.rules.flatMap(({ id, from }) => (from.tunnel ? [{ path: from.tunnel.path, rule: id, peers: [], streams: 1, unique: this.matched, lost: this.lost, pending: 0, duplicate: 0, reordered: 0, late: 0, latency_us: { p50: null, p99: null, buckets: [] } }] : [])); // biome-ignore format: one row
-    const tunnels = this.rules.flatMap(({ id, to }) => to.flatMap(({ tunnel }) => (tunnel ? [{ path: tunnel.path, rule: id, wanted: this.matched, sent: this.matched, dropped: {} }] : []))); // biome-ignore format: one row
-    const report: RelayReport = { v: 1, fleet: "prod", node: this.node, version: "1", run: "r", time, started: time, sequence: ++this.#sequence, interval_ms: 1000, plan: { ...this.running, state: "applied" }, engines: [], pinned: true, interfaces: [], totals: { rules: rows.length, active: rows.length, partial: 0, waiting: 0, matched: 0, wanted: 0, sent: 0, sent_bytes: 0, refused: {}, dropped: {}, packets_per_second: 0, bits_per_second: 0 }, rules: rows, rules_untold: 0, hops, tunnels, workers: [], bus: { unsent_reports: 0, reconnects: 0 }, conditions: [] }; // biome-ignore format: one object
-    this.#publisher.publish(report);
-  }
-
-  async close(): Promise<void> {
-    clearInterval(this.#beating);
-    await this.#reader.close();
-    await this.end[Symbol.asyncDispose]();
-  }
-}
 
 const node = (name: string): Manifest => ({ apiVersion: "v1", kind: "Node", metadata: { name, labels: { role: name.split("-")[0] } } }); // biome-ignore format: one row
 const feed = { apiVersion: "tapline.dev/v1alpha1", kind: "RelayRule", metadata: { name: "feed" }, spec: { hops: [
@@ -121,7 +71,7 @@ test("objects become DaemonSets, labels, FleetNodes and plans, receivers before 
   leading = lead({ config, client, events, metrics, registry: new Registry(), logs, ready: () => undefined }, ending.signal); // biome-ignore format: one call
   await eventually("the key is there", 20, async () => (await get("configmap", "-n", "tapline", "--ignore-not-found", "tapline-plan-key")) !== ""); // biome-ignore format: one call
   const pem = JSON.parse(await get("configmap", "-n", "tapline", "tapline-plan-key", "-o", "json")).data["operator.pem"]; // biome-ignore format: one row
-  const [core, edge1, edge2] = ["core-1.example", "edge-1", "edge-2"].map((name) => new Relay(name, pem)) as [Relay, Relay, Relay]; // biome-ignore format: one row
+  const [core, edge1, edge2] = ["core-1.example", "edge-1", "edge-2"].map((name) => new ActingRelay({ node: name, fleet: "prod", url: server.url, pem, took: (text) => taken.push(text) })) as [ActingRelay, ActingRelay, ActingRelay]; // biome-ignore format: one row
   relays.push(core, edge1, edge2);
 
   await put(feed, pool("first"));
