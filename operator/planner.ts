@@ -29,6 +29,8 @@ interface NodePlan {
   before: readonly PlannedRule[] | undefined;
 }
 
+/** Relays find a NATS that was away, or a new operator, within this time: until then one that is silent is not dead. */
+const hearMs = 20_000;
 /** Plans read or written at once. */
 const atOnce = 16;
 const nothing: Decision = { accepted: new Map(), refused: new Map(), nodes: new Map(), paths: [] };
@@ -39,6 +41,8 @@ export class Planner {
   readonly #plans = new Map<string, NodePlan>();
   #session: NatsConnection | undefined;
   #writer: PlanWriter | undefined;
+  /** of the session */
+  #since = -Infinity;
   #nodes: ReadonlyMap<string, NodeFacts> = new Map();
   #step: Step = { plans: new Map(), waiting: new Map() };
   decision: Decision = nothing;
@@ -58,6 +62,7 @@ export class Planner {
   /** From now on this one. What is known of plans is read anew. */
   use(session: NatsConnection): void {
     this.#session = session;
+    this.#since = this.#options.now();
     this.#writer = undefined;
   }
 
@@ -91,10 +96,11 @@ export class Planner {
   async #write(writer: PlanWriter, node: string, rules: readonly PlannedRule[]): Promise<void> {
     const plan = this.#plans.get(node);
     if (!plan) return;
-    const reported = this.#relay(node)?.head.plan.generation ?? 0;
+    const { generation: reported, digest } = this.#relay(node)?.head.plan ?? { generation: 0, digest: null };
     const { written } = plan;
     // NATS may have lost what the relay still has: then the same again, under a higher number.
-    if (written && reported <= written.generation && isDeepStrictEqual(written.rules, rules)) return;
+    const other = written && reported === written.generation && digest !== written.digest;
+    if (written && reported <= written.generation && !other && isDeepStrictEqual(written.rules, rules)) return;
     try {
       const before = this.#acknowledged(node, written) ? (written?.rules as readonly PlannedRule[]) : plan.before;
       plan.written = await writer.write(node, rules, reported);
@@ -114,11 +120,16 @@ export class Planner {
     return written !== undefined && plan?.generation === written.generation && plan.digest === written.digest;
   }
   #standing(node: string, { written, before }: NodePlan): Standing {
+    const now = this.#options.now();
+    const heard = this.#relay(node)?.heard.reporting(now) ?? false;
+    const ran = (this.#relay(node)?.head.plan.generation ?? 0) > 0;
+    const early = !heard && now - this.#since < hearMs;
     return {
       written: written?.rules as readonly PlannedRule[] | undefined,
       acknowledged: this.#acknowledged(node, written),
       before,
-      alive: this.#relay(node)?.heard.reporting(this.#options.now()) ?? false,
+      alive: heard || (early && (written !== undefined || ran || this.decision.nodes.has(node))),
+      unknown: written === undefined && (ran || early),
     };
   }
 
