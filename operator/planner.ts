@@ -30,8 +30,8 @@ interface NodePlan {
   before: readonly PlannedRule[] | undefined;
 }
 
-/** With a new session: three of the relays' intervals, and a little. */
-const listenMs = 3500;
+/** Relays find a NATS that was away, or a new operator, within this time: until then one that is silent is not dead. */
+const hearMs = 20_000;
 /** Plans read or written at once. */
 const atOnce = 16;
 const nothing: Decision = { accepted: new Map(), refused: new Map(), nodes: new Map(), paths: [] };
@@ -42,7 +42,8 @@ export class Planner {
   readonly #plans = new Map<string, NodePlan>();
   #session: NatsConnection | undefined;
   #writer: PlanWriter | undefined;
-  #listenUntil = -Infinity;
+  /** of the session */
+  #since = -Infinity;
   #nodes: ReadonlyMap<string, NodeFacts> = new Map();
   #step: Step = { plans: new Map(), waiting: new Map() };
   decision: Decision = nothing;
@@ -62,8 +63,8 @@ export class Planner {
   /** From now on this one. What is known of plans is read anew. */
   use(session: NatsConnection): void {
     this.#session = session;
+    this.#since = this.#options.now();
     this.#writer = undefined;
-    this.#listenUntil = this.#options.now() + listenMs;
   }
 
   async #open(session: NatsConnection): Promise<PlanWriter> {
@@ -84,7 +85,7 @@ export class Planner {
       if (signal.aborted) return;
       this.#plans.set(node, { written: await writer.read(node), before: undefined });
     });
-    if (signal.aborted || this.#writer !== writer || this.#listening()) return;
+    if (signal.aborted || this.#writer !== writer) return;
     const standing = new Map([...this.#plans].map(([node, plan]) => [node, this.#standing(node, plan)]));
     this.#step = nextStep(this.decision.nodes, this.decision.paths, standing);
     await inTurns([...this.#step.plans], async ([node, rules]) => {
@@ -93,20 +94,14 @@ export class Planner {
     this.#keep();
   }
 
-  /** A relay that was not heard yet counts as dead, and nobody would wait for what it still sends. */
-  #listening(): boolean {
-    const now = this.#options.now();
-    if (now >= this.#listenUntil) return false;
-    return [...this.#plans].some(([node, { written }]) => (written?.rules.length ?? 0) > 0 && this.#relay(node)?.heard.reporting(now) !== true); // biome-ignore format: one expression
-  }
-
   async #write(writer: PlanWriter, node: string, rules: readonly PlannedRule[]): Promise<void> {
     const plan = this.#plans.get(node);
     if (!plan) return;
-    const reported = this.#relay(node)?.head.plan.generation ?? 0;
+    const { generation: reported, digest } = this.#relay(node)?.head.plan ?? { generation: 0, digest: null };
     const { written } = plan;
     // NATS may have lost what the relay still has: then the same again, under a higher number.
-    if (written && reported <= written.generation && isDeepStrictEqual(written.rules, rules)) return;
+    const other = written && reported === written.generation && digest !== written.digest;
+    if (written && reported <= written.generation && !other && isDeepStrictEqual(written.rules, rules)) return;
     try {
       const before = this.#acknowledged(node, written) ? (written?.rules as readonly PlannedRule[]) : plan.before;
       plan.written = await writer.write(node, rules, reported);
@@ -126,13 +121,18 @@ export class Planner {
     return written !== undefined && plan?.generation === written.generation && plan.digest === written.digest;
   }
   #standing(node: string, { written, before }: NodePlan): Standing {
-    // NATS has lost its plan, and the relay still runs it: it is to be given an empty one.
-    const lost = written === undefined && (this.#relay(node)?.head.plan.generation ?? 0) > 0;
+    const now = this.#options.now();
+    const heard = this.#relay(node)?.heard.reporting(now) ?? false;
+    const ran = (this.#relay(node)?.head.plan.generation ?? 0) > 0;
+    const early = !heard && now - this.#since < hearMs;
+    // NATS has lost its plan, and the relay still runs it: it is to be given another one, if only an empty one.
+    const lost = written === undefined && ran;
     return {
       written: lost ? [] : (written?.rules as readonly PlannedRule[] | undefined),
       acknowledged: this.#acknowledged(node, written),
       before,
-      alive: this.#relay(node)?.heard.reporting(this.#options.now()) ?? false,
+      alive: heard || (early && (written !== undefined || ran || this.decision.nodes.has(node))),
+      unknown: written === undefined && (ran || early),
     };
   }
 

@@ -1,5 +1,7 @@
 // The leader's work on a real apiserver and a real nats-server, with relays' own plan readers at the other end: objects in, DaemonSets, labels, signed plans in the right
 // order and statuses out. Nothing here runs pods: relays report what they would count.
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Registry } from "prom-client";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
@@ -68,7 +70,9 @@ test("objects become DaemonSets, labels, FleetNodes and plans, receivers before 
   const { metrics } = makeFigures();
   const logs = { ...createLogs({ level: "critical" }), facility: () => recorded.log };
   const events = new EventRecorder({ client, controller: "test", instance: "test", metrics, log: recorded.log }); // biome-ignore format: one call
-  leading = lead({ config, client, events, metrics, registry: new Registry(), logs, ready: () => undefined }, ending.signal); // biome-ignore format: one call
+  const begin = (signal: AbortSignal) => lead({ config, client, events, metrics, registry: new Registry(), logs, ready: () => undefined }, signal); // biome-ignore format: one call
+  const first = new AbortController();
+  leading = begin(AbortSignal.any([ending.signal, first.signal]));
   await eventually("the key is there", 20, async () => (await get("configmap", "-n", "tapline", "--ignore-not-found", "tapline-plan-key")) !== ""); // biome-ignore format: one call
   const pem = JSON.parse(await get("configmap", "-n", "tapline", "tapline-plan-key", "-o", "json")).data["operator.pem"]; // biome-ignore format: one row
   const [core, edge1, edge2] = ["core-1.example", "edge-1", "edge-2"].map((name) => new ActingRelay({ node: name, fleet: "prod", url: server.url, pem, took: (text) => taken.push(text) })) as [ActingRelay, ActingRelay, ActingRelay]; // biome-ignore format: one row
@@ -86,6 +90,22 @@ test("objects become DaemonSets, labels, FleetNodes and plans, receivers before 
   await until("the younger pool is refused", "sensorpool", "second", "Accepted", /^False eth1 on edge-1 is watched by the older pool first already: second and first cannot both/); // biome-ignore format: one call
   await eventually("an event tells it", 10, async () => (await get("events", "--field-selector", "involvedObject.kind=SensorPool", "-o", "name")) !== ""); // biome-ignore format: one call
   await until("the node runs it", "fleetnode", "edge-1", "Programmed", /^True plan \d+ runs/);
+
+  // Another operator begins, and then NATS loses all plans: neither is a reason for anybody to send less.
+  first.abort();
+  await leading;
+  leading = begin(ending.signal);
+  const began = taken.length;
+  await put({ ...feed, metadata: { name: "beside" }, spec: { hops: [{ name: "core", nodes: { names: ["core-1.example"] }, from: { interface: "eth1", group: "239.9.9.9", port: 9 }, to: [{ interface: "eth2" }] }] } }); // biome-ignore format: one call
+  await eventually("the new operator's plan", 30, async () => taken.slice(began).includes("core-1.example:1,2"));
+  await server.down("SIGKILL");
+  rmSync(join(server.dir, "js"), { recursive: true });
+  const lost = taken.length;
+  await server.up();
+  for (const again of ["core-1.example:1,2", "edge-1:1", "edge-2:1"])
+    await eventually(`${again} again`, 60, async () => taken.slice(lost).includes(again));
+  expect(new Set(taken.slice(began))).toEqual(new Set(["core-1.example:1,2", "edge-1:1", "edge-2:1"]));
+  await alone.kubectl.run("delete", "relayrule", "beside", "--timeout=30s");
 
   // A tenth is lost on the way to edge-2.
   for (let second = 0; second < 6; second++) {

@@ -101,3 +101,27 @@ test("what does not touch tunnels changes at once", () => {
   expect(plans.get("core")).toEqual([changed]);
   expect(waiting.size).toBe(0);
 });
+
+test("a node of which it is not known what it runs is given nothing less than all: what it sends goes on until its receivers are ready", () => {
+  const lost: Standing = { ...fresh, unknown: true };
+  const wanted = desired({ core: [sender(7)], mid: [receiver(7, [tunnel(8)])], far: [receiver(8)] });
+  const paths = [pathTo(7, "mid"), { ...pathTo(8, "far"), from: { hop: "mid", node: "mid", id: "a/edge/7" } }];
+  expect(walk(wanted, paths, { core: lost, mid: lost, far: lost })).toEqual([
+    { far: ["a/edge/8 → eth2"] },
+    { mid: ["a/edge/7 → 8"], far: ["a/edge/8 → eth2"] },
+    { core: ["a/core → 7"], mid: ["a/edge/7 → 8"], far: ["a/edge/8 → eth2"] },
+  ]);
+  const dead: Standing = { ...lost, alive: false };
+  expect(shown(nextStep(wanted, paths, new Map(Object.entries({ core: lost, mid: dead, far: lost }))).plans)).toMatchObject({ core: [] }); // biome-ignore format: one row
+});
+
+test("what is sent goes on while its receiver has another plan to take, or was not heard by an operator that has just begun", () => {
+  const other: PlannedRule = { ...sender(), id: "b/other" };
+  const wanted = desired({ core: [sender(7)], edge: [receiver(7), other] });
+  const paths = [pathTo(7, "edge")];
+  const unheard: Standing = { written: [receiver(7)], acknowledged: false, alive: false };
+  for (const edge of [runs(receiver(7)), { ...runs(receiver(7), other), acknowledged: false }, unheard]) {
+    const { plans } = nextStep(wanted, paths, new Map(Object.entries({ core: runs(sender(7)), edge })));
+    expect(plans.get("core")).toEqual([sender(7)]);
+  }
+});

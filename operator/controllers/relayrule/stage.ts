@@ -1,6 +1,6 @@
 // From the rules that run to those that shall, step by step, so that no packet is sent to a relay that does not know its path yet, and none is in vain.
 // Receivers first: an output to a tunnel is written only when the relay at its end has acknowledged the path. Removal the other way round: a tunnel's rule goes
-// when its sender has acknowledged that it sends no more. A node that is silent holds nobody up. Pure; called anew whenever something was acknowledged.
+// when its sender has acknowledged that it sends no more. A node that is silent holds nobody up. What a node runs goes on until its plan can be whole again. Pure; called anew whenever something was acknowledged.
 import type { RelayRule as NodeRule } from "#domain/relay-rule.ts";
 import type { PlacedPath } from "./lay-out.ts";
 
@@ -14,8 +14,10 @@ export interface Standing {
   readonly acknowledged: boolean;
   /** what it ran before, until it acknowledges; undefined: this operator does not know, for it has just begun */
   readonly before?: readonly PlannedRule[] | undefined;
-  /** heard within three intervals */
+  /** heard within three intervals; or it is too early to say */
   readonly alive: boolean;
+  /** nothing is written for it, and it may run something all the same: a NATS that lost its plans, a relay that did not speak yet */
+  readonly unknown?: boolean;
 }
 
 export interface Step {
@@ -47,17 +49,21 @@ export function nextStep(
     const old = new Map(now?.written?.map((rule) => [rule.id, rule]));
     const waits = new Set<string>();
     const rules = wanted.flatMap((rule) => {
-      const unready = rule.to.filter(({ tunnel }) => tunnel && !ready(tunnel.path));
+      const before = old.get(rule.id);
+      // What was sent already goes on: its receiver may have another plan to take, or be unknown to an operator that has just begun.
+      const unready = rule.to.filter((output) => output.tunnel && !ready(output.tunnel.path) && !(before && sends(before, output))); // biome-ignore format: one row
       for (const { tunnel } of unready) waits.add(receiverOf.get(tunnel?.path ?? 0) ?? "?");
       if (unready.length === 0) return [rule];
       // What goes away stays until what comes in its place can take over; for a dead node nobody waits.
       const awaited = unready.some(
         ({ tunnel }) => standing.get(receiverOf.get(tunnel?.path ?? 0) ?? "")?.alive === true,
       );
-      const kept = awaited ? tunnelsOf(old.get(rule.id)) : [];
+      const kept = awaited ? tunnelsOf(before) : [];
       const to = [...rule.to.filter((output) => !unready.includes(output)), ...kept.filter((one) => !sends(rule, one))];
       return to.length === 0 ? [] : [{ ...rule, to }];
     });
+    if (waits.size > 0) waiting.set(node, [...waits].sort());
+    if (now?.unknown === true && [...waits].some((other) => standing.get(other)?.alive === true)) continue;
     const ids = new Set(wanted.map(({ id }) => id));
     const drained = [...old.values()].filter((rule) => {
       if (ids.has(rule.id)) return false;
