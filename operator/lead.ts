@@ -10,8 +10,8 @@ import type { Log, Logs } from "#process/log.ts";
 import { asWarning, logChange } from "#process/conditions.ts";
 import type { DaemonSet } from "./controllers/agent-pod.ts";
 import { FleetListener } from "./fleet/listener.ts";
-import { daemonSets, type FleetNodeKind, fleetNodes, type NodeKind, nodes, type PoolKind, pools, type RuleKind, rules } from "./kinds.ts"; // biome-ignore format: one list
-import { Known } from "./known.ts";
+import { daemonSets, type FleetNodeKind, fleetNodes, type NodeKind, nodes, type PoolKind, pools, type RuleKind, rules, trimFleetNode, trimNode } from "./kinds.ts"; // biome-ignore format: one list
+import { Known, nodeChanged } from "./known.ts";
 import { finalizers, Placing } from "./placing.ts";
 import { Planner } from "./planner.ts";
 import { Applier } from "./runtime/apply.ts";
@@ -28,6 +28,8 @@ import { Statuses } from "./statuses.ts";
 export interface LeadOptions {
   readonly config: OperatorConfig;
   readonly client: KubeClient;
+  /** for FleetNodes: it may write at a rate of its own */
+  readonly forNodes: KubeClient;
   readonly events: EventRecorder;
   readonly metrics: OperatorMetrics;
   readonly registry: Registry;
@@ -45,17 +47,17 @@ const placeMs = 2000;
 const refusedMs = 10_000;
 
 export async function lead(options: LeadOptions, signal: AbortSignal): Promise<void> {
-  const { config, client, events, metrics, logs } = options;
+  const { config, client, forNodes, events, metrics, logs } = options;
   const log = logs.facility("operator");
   const key = await signingKey(client, config, signal);
-  const reflect = <T extends KubeObject>(resource: Resource<T>, namespace?: string): Reflector<T> =>
-    new Reflector({ client, resource, namespace, metrics, log });
+  const reflect = <T extends KubeObject>(resource: Resource<T>, more: { namespace?: string; trim?: (object: T) => T } = {}) =>
+    new Reflector<T>({ client, resource, metrics, log, ...more }); // biome-ignore format: the signature
   const followed = {
     pools: reflect<PoolKind>(pools),
     rules: reflect<RuleKind>(rules),
-    fleetNodes: reflect<FleetNodeKind>(fleetNodes),
-    nodes: reflect<NodeKind>(nodes),
-    daemonSets: reflect<DaemonSet>(daemonSets, config.namespace),
+    fleetNodes: reflect<FleetNodeKind>(fleetNodes, { trim: trimFleetNode }),
+    nodes: reflect<NodeKind>(nodes, { trim: trimNode }),
+    daemonSets: reflect<DaemonSet>(daemonSets, { namespace: config.namespace }),
   };
   const stores = {
     pools: followed.pools.store,
@@ -82,12 +84,13 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   const placing = new Placing({
     known,
     client,
+    forNodes,
     applier,
     around: { fleet: config.fleet, namespace: config.namespace, nats: config.nats, agents: config.agents, planKey: config.signingKey.publicConfigMap },
     poolFinalizer: finalizer(pools, finalizers.pool),
     ruleFinalizer: finalizer(rules, finalizers.rule),
   }); // biome-ignore format: one object
-  const statuses = new Statuses(known, applier, events, log);
+  const statuses = new Statuses(known, { objects: applier, nodes: new Applier(forNodes, metrics) }, events, log);
   const poolController = new Controller<PoolKind>({ name: "sensorpool", reflector: followed.pools, wanted: specChanged, reconcile: (look) => placing.pool(look), log, metrics }); // biome-ignore format: one call
   const ruleController = new Controller<RuleKind>({ name: "relayrule", reflector: followed.rules, wanted: specChanged, reconcile: (look) => placing.rule(look), log, metrics }); // biome-ignore format: one call
 
@@ -108,7 +111,11 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   const change = (): void => {
     changed = true;
   };
-  for (const store of [stores.pools, stores.rules, stores.nodes]) store.onChange(change);
+  // What the operator or a kubelet writes into a status every few seconds decides nothing.
+  stores.pools.onChange((one) => specChanged(one) && change());
+  stores.rules.onChange((one) => specChanged(one) && change());
+  stores.nodes.onChange((one) => nodeChanged(one) && change());
+  listener.relays.onLinks = change;
   const look = (): void => {
     if (!changed) return;
     changed = false;
@@ -133,6 +140,7 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
       await planner.tick(signal);
     }),
     every(statusMs, signal, log, "failed to look at statuses", () => statuses.look(now(), wallClock(), signal)),
+    every(statusMs, signal, log, "failed to look at nodes", () => statuses.lookAtNodes(now(), wallClock(), signal)),
     every(refusedMs, signal, log, "failed to tell of reports", async () => {
       listener.forgetStrangers();
       for (const { reason, reports, nodes: from } of listener.refusals.news()) {
@@ -140,10 +148,8 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
         log.warning("did not believe reports", { reason, reports, nodes: from.slice(0, 3) });
       }
     }),
-    every(placeMs, signal, log, "failed to place relays", async () => {
-      await placing.fleetNodes(signal);
-      await placing.relays(signal);
-    }),
+    every(placeMs, signal, log, "failed to place relays", () => placing.relays(now(), signal)),
+    every(placeMs, signal, log, "failed to make FleetNodes", () => placing.fleetNodes(signal)),
   ]);
   await connection.drain(1000);
 }

@@ -118,7 +118,7 @@ test("objects become DaemonSets, labels, FleetNodes and plans, receivers before 
   const { metrics } = makeFigures();
   const logs = { ...createLogs({ level: "critical" }), facility: () => recorded.log };
   const events = new EventRecorder({ client, controller: "test", instance: "test", metrics, log: recorded.log }); // biome-ignore format: one call
-  leading = lead({ config, client, events, metrics, registry: new Registry(), logs, ready: () => undefined }, ending.signal); // biome-ignore format: one call
+  leading = lead({ config, client, forNodes: client, events, metrics, registry: new Registry(), logs, ready: () => undefined }, ending.signal); // biome-ignore format: one call
   await eventually("the key is there", 20, async () => (await get("configmap", "-n", "tapline", "--ignore-not-found", "tapline-plan-key")) !== ""); // biome-ignore format: one call
   const pem = JSON.parse(await get("configmap", "-n", "tapline", "tapline-plan-key", "-o", "json")).data["operator.pem"]; // biome-ignore format: one row
   const [core, edge1, edge2] = ["core-1.example", "edge-1", "edge-2"].map((name) => new Relay(name, pem)) as [Relay, Relay, Relay]; // biome-ignore format: one row
