@@ -92,6 +92,19 @@ export class Known {
 
   /** Something of the API's objects has changed, or a node told its interfaces. */
   look(): void {
+    this.#lookAtNodes();
+    this.lookAtPools();
+    this.planner.look(this.ruleObjects(), this.nodes);
+  }
+
+  /** Pools alone have changed: what was decided of rules stays. */
+  lookAtPools(): void {
+    const all = this.poolObjects();
+    this.refusedPools = refusedPools(all, this.nodes);
+    this.ports = allotPorts(all, (pool) => this.ports.get(pool) ?? this.#stores.pools.get(pool)?.status?.ports);
+  }
+
+  #lookAtNodes(): void {
     const { relays } = this.listener;
     this.nodes = new Map(
       [...this.#stores.nodes.values()].map((node) => {
@@ -99,9 +112,5 @@ export class Known {
         return [node.metadata.name, nodeFacts(node, links && new Map(links.map(({ name, mtu }) => [name, { mtu }])))];
       }),
     );
-    const all = this.poolObjects();
-    this.refusedPools = refusedPools(all, this.nodes);
-    this.ports = allotPorts(all, (pool) => this.ports.get(pool) ?? this.#stores.pools.get(pool)?.status?.ports);
-    this.planner.look(this.ruleObjects(), this.nodes);
   }
 }

@@ -107,20 +107,24 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   await Promise.race([Promise.all(Object.values(followed).map(({ synced }) => synced)), ended(signal)]);
   if (signal.aborted) return;
 
-  let changed = true;
+  let changed: "nothing" | "pools" | "all" = "all";
   const change = (): void => {
-    changed = true;
+    changed = "all";
   };
   // What the operator or a kubelet writes into a status every few seconds decides nothing.
-  stores.pools.onChange((one) => specChanged(one) && change());
+  stores.pools.onChange((one) => {
+    if (specChanged(one) && changed === "nothing") changed = "pools";
+  });
   stores.rules.onChange((one) => specChanged(one) && change());
   stores.nodes.onChange((one) => nodeChanged(one) && change());
   listener.relays.onLinks = change;
   const look = (): void => {
-    if (!changed) return;
-    changed = false;
+    if (changed === "nothing") return;
+    const what = changed;
+    changed = "nothing";
     const before = known.refusedPools;
-    known.look();
+    if (what === "all") known.look();
+    else known.lookAtPools();
     // A pool that was refused, or is free again, is looked at anew.
     for (const name of new Set([...before.keys(), ...known.refusedPools.keys()]))
       if (before.has(name) !== known.refusedPools.has(name)) poolController.queue.add(name);

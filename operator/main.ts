@@ -30,7 +30,7 @@ export const runOperator = ({ config, kubeconfig }: OperatorArguments): Promise<
 /** Of the leader: never 20 in any second, however much there is to do. */
 const writes = { perSecond: 12, burst: 4 };
 /** FleetNodes apart: there are as many as nodes, and nobody waits for them. */
-const nodeWrites = { perSecond: 10, burst: 5 };
+const nodeWrites = { perSecond: 18, burst: 5 };
 const fieldManager = "tapline-operator";
 
 export async function startOperator(
