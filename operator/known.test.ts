@@ -34,9 +34,10 @@ test("of a Node only what decides something, or is told, is kept", () => {
   expect(trimFleetNode(ours)).toEqual({ ...ours, metadata: { name: "edge-1" } });
 });
 
-test("a kubelet's heartbeat is no reason to look at everything anew; labels and addresses are", () => {
+test("a kubelet's heartbeat, or our own label, is no reason to look at everything anew; labels and addresses are", () => {
   const change = (now: NodeKind) => nodeChanged({ type: "updated", key: "edge-1", now, before: node() });
   expect(change(node({ images: [], capacity: { cpu: "16" }, conditions: [] }))).toBe(false);
+  expect(change(node({}, { role: "edge", "tapline.dev/relay": "true" }))).toBe(false);
   expect(change(node({}, { role: "core" }))).toBe(true);
   expect(change(node({ addresses: [] }))).toBe(true);
   expect(nodeChanged({ type: "deleted", key: "edge-1", before: node() })).toBe(true);

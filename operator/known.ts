@@ -1,6 +1,7 @@
 // What the leader knows: the API's objects, the nodes' facts, what was decided of them. One place, so that controllers and statuses speak of the same moment.
 import { isDeepStrictEqual } from "node:util";
 import type { NodeFacts } from "./controllers/nodes.ts";
+import { relayLabel } from "./controllers/relayrule/relay-pods.ts";
 import { type PoolRefusal, poolNodes, refusedPools } from "./controllers/sensorpool/claims.ts";
 import type { PoolObject } from "./controllers/sensorpool/pool-object.ts";
 import { allotPorts, type PoolPorts } from "./controllers/sensorpool/ports.ts";
@@ -23,10 +24,10 @@ import type { Planner } from "./planner.ts";
 import type { Change, ObjectStore } from "./runtime/object-store.ts";
 import type { KubeObject, Resource } from "./runtime/objects.ts";
 
-/** A kubelet writes its Node's status every few minutes: of that only addresses decide something. */
+/** A kubelet writes its Node's status every few minutes: of that only addresses decide something. The label that places relays is our own: what was decided does not change by it. */
 export function nodeChanged({ type, now, before }: Change<NodeKind>): boolean {
   if (type !== "updated") return true;
-  const judged = ({ metadata: { labels, deletionTimestamp }, status }: NodeKind) => [labels, deletionTimestamp, status?.addresses]; // biome-ignore format: one row
+  const judged = ({ metadata: { labels, deletionTimestamp }, status }: NodeKind) => [{ ...labels, [relayLabel]: "" }, deletionTimestamp, status?.addresses]; // biome-ignore format: one row
   return !isDeepStrictEqual(judged(now), judged(before));
 }
 

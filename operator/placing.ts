@@ -88,7 +88,8 @@ export class Placing {
   /** The relays' objects, and which nodes have one. `now` monotonic, ms. */
   async relays(now: number, signal: AbortSignal): Promise<void> {
     const { known, client, applier, around } = this.#options;
-    const labels = relayLabels(known.nodes.values(), (node) => known.planner.wantsRelay(node));
+    const live = [...known.nodeKinds.values()].map(({ metadata: { name, labels = {} } }) => ({ name, labels }));
+    const changes = relayLabels(live, (node) => known.planner.wantsRelay(node));
     const wanted = [...known.nodes.values()].some(({ name }) => known.planner.wantsRelay(name));
     if (wanted) {
       const made = relayPods(around);
@@ -99,7 +100,7 @@ export class Placing {
       }
       await applier.apply(daemonSets, made.daemonSet, known.daemonSets.get(keyOf(made.daemonSet.metadata)), signal);
     }
-    for (const [name, on] of labels) {
+    for (const [name, on] of changes) {
       if (signal.aborted) return;
       await client.merge(nodes, { name }, { metadata: { labels: { [relayLabel]: on ? "true" : null } } }, signal);
     }

@@ -26,7 +26,7 @@ import { ApiWatch } from "./api-watch.ts";
 import { auditFlags, type Write, writesOf } from "./api-writes.ts";
 import { fleet, type FleetShape, namespace, node, nodeName, relayRule, sensorPool } from "./made-fleet.ts";
 import { Agents } from "./orders.ts";
-import { numbers } from "./traffic.ts"; // biome-ignore format: imports
+import { numbers, relayNodes } from "./traffic.ts"; // biome-ignore format: imports
 
 /** Requests at once, when the fleet is made. */
 const atOnce = 8;
@@ -166,6 +166,20 @@ export class FleetRun implements AsyncDisposable {
   /** What is not ready, and why: for people. */
   unready(): string[] {
     return [...this.watches.pools.values(), ...this.watches.rules.values()].filter((one) => !ready(one)).map(({ metadata, status }) => `${metadata.name}: ${status?.conditions?.find(({ type }) => type === "Ready")?.message ?? "no status"}`); // biome-ignore format: one row
+  }
+
+  /** Until every node has its FleetNode, and those with a rule their relay's label. False when it took longer. */
+  async begun(ms: number): Promise<boolean> {
+    const late = performance.now() + ms;
+    const { fleetNodes: objects } = this.watches;
+    const relays = relayNodes(this.shape).length;
+    const labelled = (): boolean => this.writes().filter(({ what }) => what === "patch nodes").length >= relays;
+    if (!(await objects.until(() => objects.size === this.shape.nodes, ms))) return false;
+    while (!labelled()) {
+      if (performance.now() > late) return false;
+      await sleep(2000);
+    }
+    return true;
   }
 
   writes(): Write[] {
