@@ -23,8 +23,7 @@ test("statuses of a fleet equal what its agents counted, and the API is asked li
   await run.startOperator();
   expect({ ready: await run.allReady(180_000), why: run.unready() }).toEqual({ ready: true, why: [] });
   await run.agents.begin();
-  const { fleetNodes } = run.watches;
-  expect(await fleetNodes.until(() => fleetNodes.size === shape.nodes, 120_000)).toBe(true);
+  expect(await run.begun(120_000)).toBe(true);
   const usual = await steady(run, 30);
   expect(await specChanges(run, 5)).not.toContain(Infinity);
   expect(await losses(run, 5)).not.toContain(Infinity);
