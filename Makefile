@@ -2,12 +2,13 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
+FLEET_NODES ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check generate e2e bench soak fuzz images clean
+.PHONY: help build run test check generate e2e bench bench-fleet soak fuzz images clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## set up what is missing and build native/; then bin/tapline works
 	@house/setup.sh run
@@ -33,6 +34,10 @@ generate: build ## write what is derived from domain/
 bench: ## the figures of docs/measurements.md, as ratios within one run
 	@house/setup.sh bench
 	@house/bench.sh
+
+bench-fleet: ## the operator of FLEET_NODES (1000) made-up nodes on a real kube-apiserver: times, memory, writes, and whether its statuses are right
+	@house/setup.sh bench
+	@node test/kube/fleet/bench.ts --nodes $(FLEET_NODES)
 
 soak: ## a live capture at full rate for SOAK_SECONDS (1800), then 20 clusters: nothing may grow or stay. Needs root
 	@house/setup.sh bench

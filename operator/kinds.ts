@@ -21,6 +21,7 @@ export interface RuleKind extends KubeObject {
 export interface FleetNodeKind extends KubeObject {
   readonly status?: FleetNodeStatus;
 }
+/** What is not named here is not kept: trimNode. */
 export interface NodeKind extends KubeObject {
   readonly status?: {
     readonly addresses?: readonly { readonly type: string; readonly address: string }[];
@@ -54,6 +55,28 @@ export interface EventKind extends KubeObject {
   readonly series?: { readonly lastObservedTime?: string };
 }
 export const coreEvents: Resource<EventKind> = { group: "", version: "v1", kind: "Event", plural: "events", namespaced: true }; // biome-ignore format: one row
+
+/** A Node is large, most of it images and who wrote what; there are thousands, and all are held. */
+export const trimNode = ({ apiVersion, kind, metadata, status }: NodeKind): NodeKind => {
+  const { name, uid, resourceVersion, labels, creationTimestamp, deletionTimestamp } = metadata;
+  const { addresses, nodeInfo, capacity } = status ?? {};
+  return {
+    apiVersion,
+    kind,
+    metadata: given({ name, uid, resourceVersion, labels, creationTimestamp, deletionTimestamp }),
+    status: given({
+      addresses,
+      nodeInfo: nodeInfo && { kernelVersion: nodeInfo.kernelVersion, architecture: nodeInfo.architecture, ...given({ osImage: nodeInfo.osImage }) }, // biome-ignore format: one row
+      capacity: capacity && given({ cpu: capacity.cpu }),
+    }),
+  };
+};
+/** Whoever wrote its status is the operator itself. */
+export const trimFleetNode = ({ metadata: { managedFields: _managedFields, ...metadata }, ...node }: FleetNodeKind): FleetNodeKind => ({ ...node, metadata }); // biome-ignore format: one row
+
+type Given<T> = { [Key in keyof T]: Exclude<T[Key], undefined> };
+const given = <T extends object>(fields: T): Given<T> =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Given<T>;
 
 const headOf = ({ metadata }: KubeObject) => ({
   name: metadata.name,

@@ -1,5 +1,7 @@
 // What the leader knows: the API's objects, the nodes' facts, what was decided of them. One place, so that controllers and statuses speak of the same moment.
+import { isDeepStrictEqual } from "node:util";
 import type { NodeFacts } from "./controllers/nodes.ts";
+import { relayLabel } from "./controllers/relayrule/relay-pods.ts";
 import { type PoolRefusal, poolNodes, refusedPools } from "./controllers/sensorpool/claims.ts";
 import type { PoolObject } from "./controllers/sensorpool/pool-object.ts";
 import { allotPorts, type PoolPorts } from "./controllers/sensorpool/ports.ts";
@@ -20,8 +22,15 @@ import {
   rules,
 } from "./kinds.ts";
 import type { Planner } from "./planner.ts";
-import type { ObjectStore } from "./runtime/object-store.ts";
+import type { Change, ObjectStore } from "./runtime/object-store.ts";
 import type { KubeObject, Resource } from "./runtime/objects.ts";
+
+/** A kubelet writes its Node's status every few minutes: of that only addresses decide something. The label that places relays is our own: what was decided does not change by it. */
+export function nodeChanged({ type, now, before }: Change<NodeKind>): boolean {
+  if (type !== "updated") return true;
+  const judged = ({ metadata: { labels, deletionTimestamp }, status }: NodeKind) => [{ ...labels, [relayLabel]: "" }, deletionTimestamp, status?.addresses]; // biome-ignore format: one row
+  return !isDeepStrictEqual(judged(now), judged(before));
+}
 
 export interface Stores {
   readonly pools: ObjectStore<PoolKind>;
@@ -105,6 +114,19 @@ export class Known {
 
   /** Something of the API's objects has changed, or a node told its interfaces. */
   look(): void {
+    this.#lookAtNodes();
+    this.lookAtPools();
+    this.planner.look(this.ruleObjects(), this.nodes);
+  }
+
+  /** Pools alone have changed: what was decided of rules stays. */
+  lookAtPools(): void {
+    const all = this.poolObjects();
+    this.refusedPools = refusedPools(all, this.nodes);
+    this.ports = allotPorts(all, (pool) => this.ports.get(pool) ?? this.#stores.pools.get(pool)?.status?.ports);
+  }
+
+  #lookAtNodes(): void {
     const { relays } = this.listener;
     this.nodes = new Map(
       [...this.#stores.nodes.values()].map((node) => {
@@ -112,9 +134,5 @@ export class Known {
         return [node.metadata.name, nodeFacts(node, links && new Map(links.map(({ name, mtu }) => [name, { mtu }])))];
       }),
     );
-    const all = this.poolObjects();
-    this.refusedPools = refusedPools(all, this.nodes);
-    this.ports = allotPorts(all, (pool) => this.ports.get(pool) ?? this.#stores.pools.get(pool)?.status?.ports);
-    this.planner.look(this.ruleObjects(), this.nodes);
   }
 }

@@ -11,8 +11,8 @@ import { asWarning, logChange } from "#process/conditions.ts";
 import type { DaemonSet } from "./controllers/agent-pod.ts";
 import { FleetListener } from "./fleet/listener.ts";
 import { PinningBook } from "./fleet/pinning-book.ts";
-import { daemonSets, type FleetNodeKind, fleetNodes, type NodeKind, nodes, type PoolKind, pools, type RuleKind, rules } from "./kinds.ts"; // biome-ignore format: one list
-import { Known } from "./known.ts";
+import { daemonSets, type FleetNodeKind, fleetNodes, type NodeKind, nodes, type PoolKind, pools, type RuleKind, rules, trimFleetNode, trimNode } from "./kinds.ts"; // biome-ignore format: one list
+import { Known, nodeChanged } from "./known.ts";
 import { finalizers, Placing } from "./placing.ts";
 import { Planner } from "./planner.ts";
 import { refusedPods } from "./refused-pods.ts";
@@ -30,6 +30,8 @@ import { Statuses } from "./statuses.ts";
 export interface LeadOptions {
   readonly config: OperatorConfig;
   readonly client: KubeClient;
+  /** for FleetNodes: it may write at a rate of its own */
+  readonly forNodes: KubeClient;
   readonly events: EventRecorder;
   readonly metrics: OperatorMetrics;
   readonly registry: Registry;
@@ -49,17 +51,17 @@ const lackingMs = 5000;
 const askMs = 2000;
 
 export async function lead(options: LeadOptions, signal: AbortSignal): Promise<void> {
-  const { config, client, events, metrics, logs } = options;
+  const { config, client, forNodes, events, metrics, logs } = options;
   const log = logs.facility("operator");
   const key = await signingKey(client, config, signal);
-  const reflect = <T extends KubeObject>(resource: Resource<T>, namespace?: string): Reflector<T> =>
-    new Reflector({ client, resource, namespace, metrics, log });
+  const reflect = <T extends KubeObject>(resource: Resource<T>, more: { namespace?: string; trim?: (object: T) => T } = {}) =>
+    new Reflector<T>({ client, resource, metrics, log, ...more }); // biome-ignore format: the signature
   const followed = {
     pools: reflect<PoolKind>(pools),
     rules: reflect<RuleKind>(rules),
-    fleetNodes: reflect<FleetNodeKind>(fleetNodes),
-    nodes: reflect<NodeKind>(nodes),
-    daemonSets: reflect<DaemonSet>(daemonSets, config.namespace),
+    fleetNodes: reflect<FleetNodeKind>(fleetNodes, { trim: trimFleetNode }),
+    nodes: reflect<NodeKind>(nodes, { trim: trimNode }),
+    daemonSets: reflect<DaemonSet>(daemonSets, { namespace: config.namespace }),
   };
   const stores = {
     pools: followed.pools.store,
@@ -87,12 +89,13 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   const placing = new Placing({
     known,
     client,
+    forNodes,
     applier,
     around: { fleet: config.fleet, namespace: config.namespace, nats: config.nats, agents: config.agents, planKey: config.signingKey.publicConfigMap },
     poolFinalizer: finalizer(pools, finalizers.pool),
     ruleFinalizer: finalizer(rules, finalizers.rule),
   }); // biome-ignore format: one object
-  const statuses = new Statuses(known, applier, events, log);
+  const statuses = new Statuses(known, { objects: applier, nodes: new Applier(forNodes, metrics) }, events, log);
   const poolController = new Controller<PoolKind>({ name: "sensorpool", reflector: followed.pools, wanted: specChanged, reconcile: (look) => placing.pool(look), log, metrics }); // biome-ignore format: one call
   const ruleController = new Controller<RuleKind>({ name: "relayrule", reflector: followed.rules, wanted: specChanged, reconcile: (look) => placing.rule(look), log, metrics }); // biome-ignore format: one call
 
@@ -109,16 +112,24 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   await Promise.race([Promise.all(Object.values(followed).map(({ synced }) => synced)), ended(signal)]);
   if (signal.aborted) return;
 
-  let changed = true;
+  let changed: "nothing" | "pools" | "all" = "all";
   const change = (): void => {
-    changed = true;
+    changed = "all";
   };
-  for (const store of [stores.pools, stores.rules, stores.nodes]) store.onChange(change);
+  // What the operator or a kubelet writes into a status every few seconds decides nothing.
+  stores.pools.onChange((one) => {
+    if (specChanged(one) && changed === "nothing") changed = "pools";
+  });
+  stores.rules.onChange((one) => specChanged(one) && change());
+  stores.nodes.onChange((one) => nodeChanged(one) && change());
+  listener.relays.onLinks = change;
   const look = (): void => {
-    if (!changed) return;
-    changed = false;
+    if (changed === "nothing") return;
+    const what = changed;
+    changed = "nothing";
     const before = known.refusedPools;
-    known.look();
+    if (what === "all") known.look();
+    else known.lookAtPools();
     // A pool that was refused, or is free again, is looked at anew.
     for (const name of new Set([...before.keys(), ...known.refusedPools.keys()]))
       if (before.has(name) !== known.refusedPools.has(name)) poolController.queue.add(name);
@@ -138,6 +149,7 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
       await planner.tick(signal);
     }),
     every(statusMs, signal, log, "failed to look at statuses", () => statuses.look(now(), wallClock(), signal)),
+    every(statusMs, signal, log, "failed to look at nodes", () => statuses.lookAtNodes(now(), wallClock(), signal)),
     every(refusedMs, signal, log, "failed to tell of reports", async () => {
       listener.forgetStrangers();
       for (const { reason, reports, nodes: from } of listener.refusals.news()) {
@@ -152,10 +164,8 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
     every(lackingMs, signal, log, "failed to look for refused pods", async () => {
       known.podsRefused = await refusedPods(client, stores.daemonSets.values(), signal);
     }),
-    every(placeMs, signal, log, "failed to place relays", async () => {
-      await placing.fleetNodes(signal);
-      await placing.relays(signal);
-    }),
+    every(placeMs, signal, log, "failed to place relays", () => placing.relays(now(), signal)),
+    every(placeMs, signal, log, "failed to make FleetNodes", () => placing.fleetNodes(signal)),
   ]);
   await connection.drain(1000);
 }

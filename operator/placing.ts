@@ -14,6 +14,7 @@ import { apiVersionOf, keyOf } from "./runtime/objects.ts";
 export interface PlacingOptions {
   readonly known: Known;
   readonly client: KubeClient;
+  readonly forNodes: KubeClient;
   readonly applier: Applier;
   readonly around: Surroundings;
   readonly poolFinalizer: Finalizer<PoolKind>;
@@ -24,8 +25,12 @@ export const finalizers = { pool: "tapline.dev/sensors", rule: "tapline.dev/rela
 /** A look at something that only time changes. */
 const againMs = 1000;
 
+/** Until a ConfigMap that nobody follows is applied again, in case that somebody changed it. */
+const anewMs = 60_000;
+
 export class Placing {
   readonly #options: PlacingOptions;
+  #applied: { readonly text: string; readonly at: number } | undefined;
 
   constructor(options: PlacingOptions) {
     this.#options = options;
@@ -80,17 +85,22 @@ export class Placing {
     return undefined;
   }
 
-  /** The relays' objects, and which nodes have one. */
-  async relays(signal: AbortSignal): Promise<void> {
+  /** The relays' objects, and which nodes have one. `now` monotonic, ms. */
+  async relays(now: number, signal: AbortSignal): Promise<void> {
     const { known, client, applier, around } = this.#options;
-    const labels = relayLabels(known.nodes.values(), (node) => known.planner.wantsRelay(node));
+    const live = [...known.nodeKinds.values()].map(({ metadata: { name, labels = {} } }) => ({ name, labels }));
+    const changes = relayLabels(live, (node) => known.planner.wantsRelay(node));
     const wanted = [...known.nodes.values()].some(({ name }) => known.planner.wantsRelay(name));
     if (wanted) {
       const made = relayPods(around);
-      await applier.apply(configMaps, made.configMap, undefined, signal);
+      const text = JSON.stringify(made.configMap);
+      if (text !== this.#applied?.text || now - this.#applied.at >= anewMs) {
+        await applier.apply(configMaps, made.configMap, undefined, signal);
+        this.#applied = { text, at: now };
+      }
       await applier.apply(daemonSets, made.daemonSet, known.daemonSets.get(keyOf(made.daemonSet.metadata)), signal);
     }
-    for (const [name, on] of labels) {
+    for (const [name, on] of changes) {
       if (signal.aborted) return;
       await client.merge(nodes, { name }, { metadata: { labels: { [relayLabel]: on ? "true" : null } } }, signal);
     }
@@ -98,13 +108,13 @@ export class Placing {
 
   /** One for each node, owned by it. */
   async fleetNodes(signal: AbortSignal): Promise<void> {
-    const { known, client } = this.#options;
+    const { known, forNodes } = this.#options;
     for (const { metadata } of known.nodeKinds.values()) {
       const { name, uid = "" } = metadata;
       if (known.fleetNodes.get(name) || signal.aborted) continue;
       const owner = { apiVersion: "v1", kind: "Node", name, uid, controller: false, blockOwnerDeletion: false };
       const made = { apiVersion: apiVersionOf(fleetNodes), kind: fleetNodes.kind, metadata: { name, ownerReferences: [owner] } }; // biome-ignore format: one object
-      await client.apply(fleetNodes, made, { force: true, signal });
+      await forNodes.apply(fleetNodes, made, { force: true, signal });
     }
   }
 }

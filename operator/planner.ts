@@ -101,7 +101,10 @@ export class Planner {
     const { written } = plan;
     // NATS may have lost what the relay still has: then the same again, under a higher number.
     const other = written && reported === written.generation && digest !== written.digest;
-    if (written && reported <= written.generation && !other && isDeepStrictEqual(written.rules, rules)) return;
+    if (written && reported <= written.generation && !other && isDeepStrictEqual(written.rules, rules)) {
+      plan.written = { ...written, rules }; // the very same rules are compared in no time
+      return;
+    }
     try {
       const before = this.#acknowledged(node, written) ? (written?.rules as readonly PlannedRule[]) : plan.before;
       plan.written = await writer.write(node, rules, reported);

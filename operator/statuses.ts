@@ -23,12 +23,19 @@ interface Kind extends KubeObject {
     readonly observedGeneration?: number | undefined;
   };
 }
+interface Offered {
+  readonly resource: Resource<Kind>;
+  readonly name: string;
+}
 /** An object that can be asked for its status. */
 interface Asked<T extends Kind> {
   readonly object: T;
   readonly verdict: { readonly holding: readonly Holding[]; readonly figures: object };
 }
 
+/** Calls in which each node is looked at once: half of the time between two writes. */
+const nodeTurns = 5;
+type GateName = "objects" | "nodes";
 const wanted = { leastMs: 10_000, minorMs: 60_000 };
 export const statusLimits = {
   objects: { ...wanted, perSecond: 3, burst: 20 },
@@ -37,7 +44,7 @@ export const statusLimits = {
 
 export class Statuses {
   readonly #known: Known;
-  readonly #applier: Applier;
+  readonly #appliers: Readonly<Record<GateName, Applier>>;
   readonly #events: EventRecorder;
   readonly #log: Log;
   readonly #gates = {
@@ -45,29 +52,45 @@ export class Statuses {
     nodes: new WriteGate<NonNullable<Kind["status"]>>(statusLimits.nodes, changeOf),
   };
   /** what the gates have been told of */
-  readonly #offered = new Map<string, { readonly resource: Resource<Kind>; readonly name: string }>();
+  readonly #offered = { objects: new Map<string, Offered>(), nodes: new Map<string, Offered>() };
 
-  constructor(known: Known, applier: Applier, events: EventRecorder, log: Log) {
+  #turn = 0;
+
+  constructor(known: Known, appliers: Readonly<Record<GateName, Applier>>, events: EventRecorder, log: Log) {
     this.#events = events;
     this.#known = known;
-    this.#applier = applier;
+    this.#appliers = appliers;
     this.#log = log;
   }
 
-  /** `now` monotonic, `wall` since 1970; both ms. */
+  /** Pools and rules. `now` monotonic, `wall` since 1970; both ms. */
   async look(now: number, wall: number, signal: AbortSignal): Promise<void> {
     const present = new Set<string>();
     for (const one of this.#rules(now)) present.add(this.#offer(rules, one, "objects", now, wall));
     for (const one of this.#pools(now)) present.add(this.#offer(pools, one, "objects", now, wall));
-    for (const one of this.#nodes(now)) present.add(this.#offer(fleetNodes, one, "nodes", now, wall));
-    for (const key of this.#offered.keys()) {
-      if (present.has(key)) continue;
-      this.#offered.delete(key);
-      this.#gates.objects.forget(key);
-      this.#gates.nodes.forget(key);
+    await this.#writeDue("objects", (key) => present.has(key), now, signal);
+  }
+
+  /** Apart, since there are many: nobody's status waits for theirs, and each call looks at some of them. */
+  async lookAtNodes(now: number, wall: number, signal: AbortSignal): Promise<void> {
+    for (const one of this.#nodes(now)) this.#offer(fleetNodes, one, "nodes", now, wall);
+    const { nodes, fleetNodes: objects } = this.#known;
+    await this.#writeDue("nodes", (_, name) => nodes.has(name) && objects.get(name) !== undefined, now, signal);
+  }
+
+  async #writeDue(
+    gate: GateName,
+    stays: (key: string, name: string) => boolean,
+    now: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (const [key, { name }] of this.#offered[gate]) {
+      if (stays(key, name)) continue;
+      this.#offered[gate].delete(key);
+      this.#gates[gate].forget(key);
     }
-    for (const gate of Object.values(this.#gates))
-      for (const { name, status } of gate.due(now)) if (!signal.aborted) await this.#write(name, status, gate, signal);
+    for (const { name, status } of this.#gates[gate].due(now))
+      if (!signal.aborted) await this.#write(name, status, gate, signal);
   }
 
   *#rules(now: number): Generator<Asked<Kind>> {
@@ -118,7 +141,10 @@ export class Statuses {
     );
     const into = new Map(planner.decision.paths.map(({ path, to }) => [`${to.node} ${to.id}`, path]));
     const poolsOf = this.#known.poolsByNode();
+    const turn = this.#turn++ % nodeTurns;
+    let at = 0;
     for (const name of nodes.keys()) {
+      if (at++ % nodeTurns !== turn) continue;
       const object = objects.get(name);
       if (!object) continue; // made in a moment
       const status = nodeKinds.get(name)?.status;
@@ -139,13 +165,13 @@ export class Statuses {
     }
   }
 
-  #offer<T extends Kind>(resource: Resource<T>, { object, verdict }: Asked<T>, gate: "objects" | "nodes", now: number, wall: number): string {
+  #offer<T extends Kind>(resource: Resource<T>, { object, verdict }: Asked<T>, gate: GateName, now: number, wall: number): string {
     const { name, generation = 0 } = object.metadata;
     const key = `${resource.plural}/${name}`;
     const before = object.status?.conditions as readonly Condition[] | undefined;
     const conditions = withConditions(before, verdict.holding, { generation, now: wall });
-    const first = !this.#offered.has(key);
-    this.#offered.set(key, { resource: resource, name });
+    const first = !this.#offered[gate].has(key);
+    this.#offered[gate].set(key, { resource, name });
     // An operator that begins need not write again what is there.
     if (first && object.status !== undefined) this.#gates[gate].known(key, object.status);
     this.#gates[gate].offer(key, { observedGeneration: generation, conditions, ...verdict.figures }, now);
@@ -160,22 +186,17 @@ export class Statuses {
     this.#events.tell({ object: live, type: "Warning", reason: now.reason, action: "Accept", note: now.message });
   }
 
-  async #write(
-    key: string,
-    status: NonNullable<Kind["status"]>,
-    gate: WriteGate<NonNullable<Kind["status"]>>,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const offered = this.#offered.get(key);
+  async #write(key: string, status: NonNullable<Kind["status"]>, gate: GateName, signal: AbortSignal): Promise<void> {
+    const offered = this.#offered[gate].get(key);
     const live = offered && this.#known.object(offered.resource, offered.name);
     if (!offered || !live) return;
     const { resource, name } = offered;
     const wanted = { apiVersion: apiVersionOf(resource), kind: resource.kind, metadata: { name }, status };
     try {
-      await this.#applier.applyStatus(resource, wanted, live, signal);
+      await this.#appliers[gate].applyStatus(resource, wanted, live, signal);
       this.#tellRefusal(live, status);
     } catch (error) {
-      gate.failed(key);
+      this.#gates[gate].failed(key);
       this.#log.warning("failed to write a status", { object: key, error });
     }
   }

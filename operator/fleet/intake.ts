@@ -37,6 +37,7 @@ export interface Intake {
 }
 
 const mostBytes = 1 << 20;
+const utf8 = new TextDecoder("utf-8", { fatal: true });
 /** Of a rate: the fastest NICs there are make less in an hour. */
 const mostPerSecond = 1e13;
 /** Clocks that differ by less are taken as one. */
@@ -51,7 +52,7 @@ export function takeReport(subject: string, data: Uint8Array, intake: Intake): T
   if (data.length > mostBytes) return refused("too_large", `${data.length} bytes`);
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(data));
+    value = JSON.parse(utf8.decode(data));
   } catch (cause) {
     return refused("malformed", (cause as Error).message);
   }

@@ -35,7 +35,7 @@ export function poolVerdict(view: PoolView): PoolVerdict {
   const { refusal, nodes, now } = view;
   const sensors = nodes.map((node) => ({ node, state: view.sensor(node) }));
   const reporting = sensors.filter(({ state }) => state?.heard.reporting(now) === true);
-  const silent = nodes.filter((node) => !reporting.some((one) => one.node === node));
+  const silent = sensors.filter(({ state }) => state?.heard.reporting(now) !== true).map(({ node }) => node);
   const live = reporting.flatMap(({ state }) => state ?? []);
   const sum = (pick: (state: SensorState) => number): number => live.reduce((all, state) => all + pick(state), 0);
   const drops: Record<string, number> = {};

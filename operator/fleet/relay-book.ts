@@ -1,5 +1,6 @@
 // What the relays have told, of what is planned: how each stands, its rules, and the paths between them. Enters: reports that may be counted with. Leaves: look-ups. Bounded by
 // the plans: of rules and paths that are in none nothing is kept, nor of nodes that are no more.
+import { isDeepStrictEqual } from "node:util";
 import type { RelayReport, RuleRow } from "#domain/relay-report.ts";
 import { Heard } from "./heard.ts";
 import { clockToleranceMs } from "./intake.ts";
@@ -48,6 +49,8 @@ export class RelayBook {
   readonly #nodes = new Map<string, Kept>();
   readonly #paths = new Map<number, PathLedger>();
   #planned: Planned = { rules: new Map(), paths: new Set() };
+  /** called when a node has other interfaces than before */
+  onLinks: () => void = () => undefined;
 
   get(node: string): RelayState | undefined {
     return this.#nodes.get(node);
@@ -82,14 +85,16 @@ export class RelayBook {
     for (const row of report.rules) if (ids.has(row.id)) rules.set(row.id, tallyOf(row, rules.get(row.id), now));
     for (const row of report.hops) this.#ledger(row.path)?.came(row, now);
     for (const row of report.tunnels) this.#ledger(row.path)?.sent(row, now);
+    const links = report.links ?? before?.links;
     this.#nodes.set(report.node, {
       heard,
       head: { version, run, started, plan, engines, pinned, totals, conditions: conditions.slice(0, 32) },
       at: wall,
       clockOffMs: Math.abs(clockOffMs) > clockToleranceMs ? clockOffMs : undefined,
-      links: report.links ?? before?.links,
+      links,
       rules,
     });
+    if (report.links !== undefined && !isDeepStrictEqual(links, before?.links)) this.onLinks();
     return true;
   }
 

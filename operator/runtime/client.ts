@@ -30,8 +30,10 @@ export interface Selection {
   readonly labels?: string | undefined;
   readonly fields?: string | undefined;
 }
-export interface ListAsked extends Selection {
+export interface ListAsked<T extends KubeObject = KubeObject> extends Selection {
   readonly pageSize?: number;
+  /** takes off what nobody reads, page by page: a whole list may be larger than all that is kept of it */
+  readonly trim?: ((object: T) => T) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 export interface WatchAsked extends Selection {
@@ -93,8 +95,8 @@ export class KubeClient {
   }
 
   /** All of them as of one moment, asked for in pages. KUBE_EXPIRED when that took longer than the API remembers. */
-  async list<T extends KubeObject>(resource: Resource<T>, asked: ListAsked = {}): Promise<Listed<T>> {
-    const { namespace, pageSize = defaultPage, signal } = asked;
+  async list<T extends KubeObject>(resource: Resource<T>, asked: ListAsked<T> = {}): Promise<Listed<T>> {
+    const { namespace, pageSize = defaultPage, signal, trim = (item) => item } = asked;
     const items: T[] = [];
     let page: { metadata: { continue?: string; resourceVersion: string }; items: T[] };
     let next: string | undefined;
@@ -110,7 +112,7 @@ export class KubeClient {
       })) as typeof page;
       // Items of a list do not say their kind.
       for (const item of page.items ?? [])
-        items.push({ ...item, apiVersion: apiVersionOf(resource), kind: resource.kind });
+        items.push(trim({ ...item, apiVersion: apiVersionOf(resource), kind: resource.kind }));
       next = page.metadata.continue || undefined;
     } while (next !== undefined);
     return { resourceVersion: page.metadata.resourceVersion, items };

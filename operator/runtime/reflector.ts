@@ -104,9 +104,9 @@ export class Reflector<T extends KubeObject> {
   }
 
   #ask(why: ListReason, signal: AbortSignal) {
-    const { client, resource, namespace, labels, fields, pageSize, metrics } = this.#options;
+    const { client, resource, namespace, labels, fields, pageSize, metrics, trim } = this.#options;
     metrics.add("tapline_operator_lists_total", { ...this.#label, why }, 1);
-    return client.list(resource, { namespace, labels, fields, signal, ...(pageSize && { pageSize }) });
+    return client.list(resource, { namespace, labels, fields, signal, trim, ...(pageSize && { pageSize }) });
   }
 
   /** Undefined when it ended in order; a reason when all has to be listed again. */

@@ -70,7 +70,7 @@ test("objects become DaemonSets, labels, FleetNodes and plans, receivers before 
   const { metrics } = makeFigures();
   const logs = { ...createLogs({ level: "critical" }), facility: () => recorded.log };
   const events = new EventRecorder({ client, controller: "test", instance: "test", metrics, log: recorded.log }); // biome-ignore format: one call
-  const begin = (signal: AbortSignal) => lead({ config, client, events, metrics, registry: new Registry(), logs, ready: () => undefined }, signal); // biome-ignore format: one call
+  const begin = (signal: AbortSignal) => lead({ config, client, forNodes: client, events, metrics, registry: new Registry(), logs, ready: () => undefined }, signal); // biome-ignore format: one call
   const first = new AbortController();
   leading = begin(AbortSignal.any([ending.signal, first.signal]));
   await eventually("the key is there", 20, async () => (await get("configmap", "-n", "tapline", "--ignore-not-found", "tapline-plan-key")) !== ""); // biome-ignore format: one call
