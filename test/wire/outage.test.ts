@@ -90,8 +90,8 @@ describe("an agent without NATS", { timeout: 120_000 }, () => {
     await connected(agent);
     await nats.kill();
     await agent.until("it is told", () => agent.told("raised", "BUS_UNREACHABLE") !== undefined);
-    const sent = await network.send(...words("--packets 20000 --flows 200 --loss 0.01 --pps 50000"));
-    await agent.until("they wait", async () => (await agent.metric("tapline_bus_waiting_findings")) >= sent.gaps);
+    const { gaps } = await network.send(...words("--packets 20000 --flows 200 --loss 0.01 --pps 50000"));
+    await agent.until("all is told", async () => (await outcome(agent, "accepted")) >= gaps + conditionsOf(agent));
     const waiting = await agent.metric("tapline_bus_waiting_findings");
     expect(await agent.ended("SIGTERM")).toBe(0);
     const left = agent.log.find(({ message }) => message === "left findings undelivered");
