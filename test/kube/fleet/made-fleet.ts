@@ -19,7 +19,6 @@ export function fleetShape(nodes: number): FleetShape {
 }
 
 export const nodeName = (node: number): string => `node-${String(node).padStart(5, "0")}.example.net`;
-export const nodeNumber = (name: string): number => Number(name.slice(5, 10));
 export const poolName = (pool: number): string => `pool-${pool}`;
 export const ruleName = (rule: number): string => `feed-${rule}`;
 export const poolOf = (node: number, { pools }: FleetShape): number => node % pools;

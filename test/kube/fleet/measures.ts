@@ -117,7 +117,8 @@ const rows = (name: string, truth: Record<string, unknown>, told: Record<string,
 
 function comparePool(name: string, { drops, ...truth }: PoolTruth, status: SensorPoolStatus | undefined): Comparison[] {
   const told = status?.totals;
-  const sorted = (counts: Readonly<Record<string, number>> | undefined) => Object.entries(counts ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const sorted = (counts: Readonly<Record<string, number>> | undefined) =>
+    Object.entries(counts ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return [
     ...rows(name, truth, { ...told }),
     { what: `${name} drops`, truth: sorted(drops), told: sorted(told?.drops) },
