@@ -223,6 +223,6 @@ export const wrongObjects: readonly Row[] = [
   ["a node's rule that has no name of one", "status node", "status.rules", [{ ...nodeRule, rule: "The feed" }], "status.rules[0].rule: Invalid value: \"The feed\": must be a name of small letters, digits and inner hyphens"],
   ["too many reasons of drops", "status pool", "status.totals", { ...totals, drops: Object.fromEntries(many(65, (i) => [`reason_${i}`, i])) }, "status.totals.drops: Too many: 65: must have at most 64 items"],
   ["an engine that there is not", "status hop1", "status.hops", [{ ...hopStatus, engines: ["dpdk"] }], "status.hops[0].engines[0]: Unsupported value: \"dpdk\": supported values: \"xdp\", \"tc\", \"afpacket\""],
-  ["an engine twice", "status hop1", "status.hops", [{ ...hopStatus, engines: ["tc", "tc"] }], "status.hops[0].engines[1]: Duplicate value: \"tc\""],
+  ["more engines than there are", "status hop1", "status.hops", [{ ...hopStatus, engines: many(4, () => "tc") }], "status.hops[0].engines: Too many: 4: must have at most 3 items"],
   ["a rule on a node twice", "status node", "status.rules", many(2, () => nodeRule), "status.rules[1]: Duplicate value: {\"hop\":\"core\",\"rule\":\"feed\"}"],
 ];
