@@ -20,7 +20,7 @@ test: ## everything that can fail, ending with one line: N passed, N failed
 	@house/setup.sh test
 	@node house/test.ts
 
-e2e: ## a real Kubernetes on this machine, and the project's image on it; the first time it is built from its sources. Needs root
+e2e: ## a real Kubernetes on this machine, the project's image and the operator's stories on it; the first time it is built from its sources. Needs root
 	@house/setup.sh test
 	@node house/test.ts Kubernetes
 

@@ -124,7 +124,11 @@ const suites: readonly Suite[] = [
   { name: "on a real kube-apiserver", run: vitest("kube", "test/kube", "--no-file-parallelism"), apart: true },
   {
     name: "a real Kubernetes on this machine",
-    run: withNative(vitest("e2e", "test/e2e", "--no-file-parallelism")),
+    run: vitest("e2e", "test/e2e/cluster", "--no-file-parallelism"),
+  },
+  {
+    name: "the operator's stories, on a real Kubernetes",
+    run: withNative(vitest("stories", "test/e2e/operator", "--no-file-parallelism")),
     apart: true,
   },
   { name: "the chart, as Helm and Kubernetes take it", run: vitest("helm", "test/chart"), apart: true },
