@@ -1,8 +1,10 @@
 // The surroundings, followed: a new picture soon after something changed. Enters: the kernel's word on interfaces, ways and next hops. Leaves: pictures; and what
 // the rules need of the surroundings, kept: next hops known, groups joined.
 import { existsSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { addressText, parseNetwork } from "#domain/network.ts";
+import type { NamedRule } from "#domain/relay-rule.ts";
 import { engine, type Link } from "#native/engine.ts";
 import type { RelayProbe } from "#native/relay.ts";
 import type { Log } from "#process/log.ts";
@@ -10,6 +12,7 @@ import type { Engines } from "./engines.ts";
 import { type Membership, Memberships } from "./memberships.ts";
 import { Neighbours } from "./neighbours.ts";
 import type { Stand } from "./programme.ts";
+import { find, type Found } from "./resolve.ts";
 import type { Bytes, NearLink, Surroundings } from "./surroundings.ts";
 import { vlanKey, vlanNames } from "./vlans.ts";
 import { type NotJoined, wantedGroups } from "./wanted-groups.ts";
@@ -25,6 +28,24 @@ export interface NearOptions {
 /** A change seldom comes alone. */
 const gatherMs = 20;
 const heartbeatMs = 3000;
+/** The kernel asks three times, a second apart. */
+const answerMs = 1500;
+
+interface Hop {
+  readonly ifindex: number;
+  readonly address: Bytes;
+}
+/** Each once. */
+const hopsOf = (all: readonly Found[]): ReadonlyMap<string, Hop> =>
+  new Map(
+    all.flatMap(({ outputs }) =>
+      outputs.flatMap(({ link, via }): [string, Hop][] =>
+        link && via
+          ? [[`${link.index} ${Buffer.from(via).toString("hex")}`, { ifindex: link.index, address: via }]]
+          : [],
+      ),
+    ),
+  );
 
 export class Near {
   readonly #options: NearOptions;
@@ -86,18 +107,26 @@ export class Near {
   /** What is to be kept known and joined from now on. */
   want(stands: Iterable<Stand>): void {
     const all = [...stands];
-    const hops = new Map<string, { ifindex: number; address: Bytes }>();
-    for (const { found } of all)
-      for (const { link, via } of found.outputs)
-        if (link && via) hops.set(`${link.index} ${Buffer.from(via).toString("hex")}`, { ifindex: link.index, address: via }); // biome-ignore format: one row
-    const hopNames = [...hops.keys()].sort().join("\n");
-    if (hopNames !== this.#hops) {
-      this.#hops = hopNames;
-      this.#neighbours.want([...hops.values()]);
-    }
+    this.#wantHops(hopsOf(all.map(({ found }) => found)));
     const { wanted, impossible } = wantedGroups(all, this.now);
     this.#impossible = impossible;
     this.#join(wanted);
+  }
+
+  /** The next hops of rules that are to begin, for those that answer soon: what an earlier process left running knows them, and must not unlearn them. */
+  async know(rules: readonly NamedRule[]): Promise<void> {
+    const hops = hopsOf(rules.map((rule) => find(rule, this.now)));
+    this.#wantHops(hops);
+    const unknown = (): boolean =>
+      [...hops.values()].some(({ ifindex, address }) => this.#neighbours.neighbour(ifindex, address) === undefined);
+    for (const late = performance.now() + answerMs; unknown() && performance.now() < late; ) await sleep(10);
+  }
+
+  #wantHops(hops: ReadonlyMap<string, Hop>): void {
+    const names = [...hops.keys()].sort().join("\n");
+    if (names === this.#hops) return;
+    this.#hops = names;
+    this.#neighbours.want([...hops.values()]);
   }
 
   stop(): void {

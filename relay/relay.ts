@@ -87,6 +87,7 @@ export async function startRelay(first: RelayConfig, context: AgentContext): Pro
   let running = { generation: found.value?.notice?.generation ?? 0, digest: found.value?.notice?.digest ?? null };
   if (found.value) {
     book.begin(found.value.rules, found.value.kept);
+    await near.know(found.value.rules);
     programme.begin(found.value.rules);
     log.notice("took the rules that were kept", { rules: found.value.rules.length, generation: running.generation });
   } else if (!planned && !found.damage) programme.begin([]);

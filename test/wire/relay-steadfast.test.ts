@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { group, port, Sink, startSending, type StreamSent } from "../../cli/relay-ends.ts";
 import { relayCores, RelayRig } from "../../cli/relay-rig.ts";
-import { RelayAgent, type EngineName, type RuleText } from "../../cli/relay-subject.ts";
+import { RelayAgent, type EngineName, rules, type RuleText } from "../../cli/relay-subject.ts";
 import { Scratch } from "../../cli/scratch.ts";
 import { quiet } from "./relay-quiet.ts";
 
@@ -107,6 +107,31 @@ test.each(["XDP", "TC", "AFPacket"] as const)("%s goes on while its agent is kil
   });
   expect(found).toEqual(untouched);
 }, 120_000); // biome-ignore format: one line
+
+test.each(["XDP", "TC", "AFPacket"] as const)("%s goes on into a tunnel while its agent is killed and started again: it writes no output before it knows the next hop", async (engine) => {
+  using rig = new RelayRig({ hops: 2 });
+  const sink = await Sink.start(rig, { lanes: [{ address: group }], numbers: 2_000_000 });
+  const agents: RelayAgent[] = [];
+  for (const [i, node] of rig.relays.entries()) {
+    const agent = await RelayAgent.start(rig, node, scratch.path, signal);
+    agents.push(agent);
+    await agent.load(rules.tunnelled(engine)(node, i), signal);
+  }
+  const sender = startSending(rig, { seconds: 60, pps: 10_000 });
+  await sleep(500);
+  for (const how of ["SIGKILL", "SIGTERM"] as const) {
+    await agents[0]?.end(how);
+    // What the kernel knows of neighbours is not what the next agent knows.
+    rig.said("b", "ip", "neigh", "flush", "dev", "b1");
+    await agents[0]?.startAgain(signal);
+    await sleep(1000);
+  }
+  sender.kill("SIGINT");
+  expect(await sender.ended).toBe(0);
+  const sent = JSON.parse(sender.stdout) as StreamSent;
+  expect(sent.sent).toBeGreaterThan(10_000);
+  expect((await sink.settled(sent.numbers)).lanes[0]).toMatchObject({ unique: sent.sent, lost: 0, duplicate: 0 });
+}, 60_000); // biome-ignore format: one line
 
 test.each(["XDP", "TC", "AFPacket"] as const)("%s carries an untouched rule through a thousand changes of the others", async (engine) => {
   using stage = new Stage(engine);
