@@ -1,9 +1,11 @@
 // The operator as a user meets it, on a real cluster: installed by Helm, asked by kubectl, believed because its numbers are those of the traffic that was sent. Each story goes on where
 // the one before it ended, on the cluster that is made here: it needs the wires between the nodes.
+import { readFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import type { RelayRuleStatus } from "#domain/relay-rule-status.ts";
 import type { SensorPoolStatus } from "#domain/sensor-pool.ts";
 import { about, exact } from "#operator/fleet/words.ts";
+import { members } from "./cluster/cgroups.ts";
 import { Machine } from "./cluster/machine.ts";
 import { nodeAddress } from "./cluster/wiring.ts";
 import { eventually, type Kubectl } from "./kubectl.ts";
@@ -134,8 +136,60 @@ test("the link breaks: the status says where nothing arrives any more, and after
   await rules((one, condition) => isExact(one) && condition("Lossless")?.message.startsWith(`core → edge: ${exact(all.lost)} of `) === true); // biome-ignore format: one call
 });
 
+test("under traffic the leader is killed, NATS is deleted, then every relay: no packet is lost, another leads within 20 s, and all is Ready again by itself", async () => {
+  using arrivals = await Arrivals.at(node(2), "to-node3", carried);
+  using sending = startFeed({ seconds: 280, pps: 2000 });
+  const first = await release.leader();
+  const killed = performance.now();
+  killOperator(first ?? "");
+  await eventually("another leads", 20, async () => {
+    const now = await release.leader();
+    return now !== undefined && now !== first;
+  });
+  console.log(`another leads after ${((performance.now() - killed) / 1000).toFixed(1)} s`);
+  await restarted("nats", 1);
+  await restarted("relay", 3);
+  const { sent, numbers } = await sending.stop();
+  all.sent += sent;
+  expect(await arrivals.counted(numbers)).toMatchObject({ unique: sent, lost: 0, duplicate: 0 });
+  await says<RelayRuleStatus>(kubectl, "relayrule/feed", 90, (one, condition) => isExact(one) && condition("Ready")?.status === "True" && condition("Programmed")?.status === "True"); // biome-ignore format: one call
+  await isReady("sensorpool/fabric");
+});
+
+/** As the kernel does it to one that takes too much memory: it has no time to give its lease back. */
+function killOperator(leader: string): void {
+  const [pod = ""] = leader.split("_");
+  const said = (pid: number, what: string): string => {
+    try {
+      return readFileSync(`/proc/${pid}/${what}`, "utf8");
+    } catch (error) {
+      if (["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) return ""; // it has ended meanwhile
+      throw error;
+    }
+  };
+  const own = members(opened.cluster.cgroup).filter((pid) => said(pid, "cmdline").includes("/etc/tapline/operator.yaml") && said(pid, "environ").split("\0").includes(`HOSTNAME=${pod}`)); // biome-ignore format: one condition
+  expect(own.length, `processes of ${leader}`).toBeGreaterThan(0);
+  for (const pid of own) process.kill(pid, "SIGKILL");
+}
+
 interface Pods {
-  readonly items: readonly unknown[];
+  readonly items: readonly {
+    readonly metadata: { readonly uid: string };
+    readonly status: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+  }[];
+}
+
+/** All pods of a component are deleted; ends when as many others are ready in their place. */
+async function restarted(component: string, count: number): Promise<void> {
+  const which = ["pods", "-l", `app.kubernetes.io/component=${component}`];
+  const old = new Set((await kubectl.get<Pods>(...which)).items.map(({ metadata }) => metadata.uid));
+  expect(old.size).toBe(count);
+  await kubectl.run("delete", ...which, "--wait=false");
+  await eventually(`${count} new pods of ${component}`, 60, async () => {
+    const { items } = await kubectl.get<Pods>(...which);
+    const fresh = items.filter(({ metadata, status }) => !old.has(metadata.uid) && status.conditions?.some(({ type, status: is }) => type === "Ready" && is === "True")); // biome-ignore format: one condition
+    return fresh.length === count && items.length === count;
+  });
 }
 
 test("when RelayRules and SensorPools are deleted, no agent stays on a node", async () => {
