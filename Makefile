@@ -8,7 +8,7 @@ FLEET_NODES ?= 1000
 .PHONY: help build run test check generate e2e bench bench-fleet soak fuzz images clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## set up what is missing and build native/; then bin/tapline works
 	@house/setup.sh run

@@ -28,7 +28,7 @@ export interface NearOptions {
 /** A change seldom comes alone. */
 const gatherMs = 20;
 const heartbeatMs = 3000;
-/** The kernel asks three times, a second apart. */
+/** The kernel asks anew each second: an answer that was lost has come by then. */
 const answerMs = 1500;
 
 interface Hop {

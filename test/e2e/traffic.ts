@@ -71,9 +71,6 @@ export class Arrivals implements Disposable {
     if (!lane) throw this.#sink.failure("it has no lane");
     return lane;
   }
-  async reset(): Promise<void> {
-    await this.#sink.ask("reset");
-  }
   [Symbol.dispose](): void {
     this.#sink[Symbol.dispose]();
   }

@@ -10,18 +10,35 @@ import { FleetRun } from "./fleet-run.ts";
 import { fleetShape } from "./made-fleet.ts";
 import { differences, losses, specChanges, steady } from "./measures.ts";
 
-const { values } = parseArgs({
-  options: {
-    nodes: { type: "string", default: "1000" },
-    seconds: { type: "string", default: "120" },
-    changes: { type: "string", default: "100" },
-    losses: { type: "string", default: "33" },
-    json: { type: "boolean", default: false },
-  },
-});
+const usage = `Usage: make bench-fleet FLEET_NODES=1000, or node test/kube/fleet/bench.ts [options]
+
+  --nodes <count>    made-up nodes, 20 or more (default: 1000)
+  --seconds <time>   of nothing special, in which processor time and writes are taken (default: 120)
+  --changes <count>  of a SensorPool, until its DaemonSet follows (default: 100)
+  --losses <count>   until a status has them (default: 33)
+  --json             one JSON object on stdout, for machines`;
+const values = optionsOf();
 const [nodes, seconds, changes, many] = [values.nodes, values.seconds, values.changes, values.losses].map(Number) as [number, number, number, number]; // biome-ignore format: one row
 if (![nodes, seconds, changes, many].every((one) => Number.isInteger(one) && one > 0) || nodes < 20)
-  throw new Error("--nodes takes a whole number of 20 or more; --seconds, --changes and --losses one of 1 or more");
+  refuse("--nodes takes a whole number of 20 or more; --seconds, --changes and --losses one of 1 or more");
+
+function optionsOf() {
+  const text = (usual: string) => ({ type: "string", default: usual }) as const;
+  const flag = { type: "boolean", default: false } as const;
+  const options = { nodes: text("1000"), seconds: text("120"), changes: text("100"), losses: text("33"), json: flag, help: { ...flag, short: "h" } } as const; // biome-ignore format: one row
+  try {
+    const { values } = parseArgs({ options });
+    if (!values.help) return values;
+  } catch (error) {
+    refuse((error as Error).message);
+  }
+  console.log(usage);
+  process.exit(0);
+}
+function refuse(why: string): never {
+  console.error(`bench-fleet: ${why}\n\n${usage}`);
+  process.exit(2);
+}
 
 const say = (text: string): void => void (values.json || process.stdout.write(`${text}\n`));
 const inMs = (ms: number): string => (ms === Infinity ? "never" : duration(ms * 1e6));
